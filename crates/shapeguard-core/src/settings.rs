@@ -1,0 +1,237 @@
+//! Every constant of the method, with its unit; a preset is a value of [`Settings`]. The reasons and sources stand
+//! beside the values in the commented preset files (`crates/shapeguard/presets/*.toml`) and in docs/method.md.
+
+use serde::{Deserialize, Serialize};
+
+/// All settings of the method.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Name of the preset that these settings came from, for reports.
+    pub preset: String,
+    /// Seed of everything random: plane hypotheses, choice of alignment samples.
+    pub seed: u64,
+    /// Foreground.
+    pub foreground: ForegroundSettings,
+    /// Patches.
+    pub patches: PatchSettings,
+    /// Which experts look at the sample.
+    pub experts: ExpertSettings,
+    /// Memories, search and sparse coding.
+    pub memory: MemorySettings,
+    /// Alignment, fusion and sample scores.
+    pub fusion: FusionSettings,
+    /// The verdict's threshold.
+    pub threshold: ThresholdSettings,
+}
+
+/// How the part is told from what it lies on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForegroundMethod {
+    /// Remove the plane that the image's border shows, keep the largest cluster.
+    Plane,
+    /// Every valid point is foreground.
+    None,
+    /// A mask image given with the scan.
+    Mask,
+}
+
+/// What to do with a part that touches the image's border.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BorderPolicy {
+    /// Judge it, with a warning.
+    Warn,
+    /// Do not judge it.
+    Refuse,
+}
+
+/// Foreground constants (docs/method.md, "Foreground"; the field's published steps, BTF).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForegroundSettings {
+    /// How the part is found.
+    pub method: ForegroundMethod,
+    /// Width of the image border whose points the plane is fitted to, pixels.
+    pub border_px: usize,
+    /// Distance within which a border point supports a plane hypothesis, metres.
+    pub plane_inlier_m: f32,
+    /// Points drawn for one hypothesis.
+    pub plane_sample_points: usize,
+    /// Number of hypotheses.
+    pub plane_hypotheses: usize,
+    /// Smallest share of the border's points that must support the plane, else there is no plane.
+    pub plane_min_support: f32,
+    /// Points nearer to the plane than this are background, metres.
+    pub background_distance_m: f32,
+    /// The square's side is the larger side rounded up to a multiple of this, pixels.
+    pub pad_multiple_px: usize,
+    /// DBSCAN's neighbourhood radius, metres.
+    pub cluster_eps_m: f32,
+    /// DBSCAN's smallest neighbourhood of a core point, the point itself counted.
+    pub cluster_min_points: usize,
+    /// What to do with a part that touches the border.
+    pub border: BorderPolicy,
+    /// Pixels without depth keep their colour inside the filled outline of the part and lose it outside; `false`
+    /// keeps it everywhere (reference quirk).
+    pub mask_colour_without_depth: bool,
+}
+
+/// Patch constants (paper section 3.1).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PatchSettings {
+    /// Points of a patch, `K`.
+    pub points_per_patch: usize,
+    /// `round(N * overlap / K)` centres, half to even.
+    pub overlap: usize,
+    /// Keep adding centres until every valid point is in a patch.
+    pub full_coverage: bool,
+    /// Patch to cells: dilation in cells.
+    pub cell_dilation: usize,
+    /// Shape of that dilation.
+    pub cell_neighbourhood: CellNeighbourhood,
+}
+
+/// How a patch's cells are dilated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CellNeighbourhood {
+    /// All cells within the city-block distance.
+    CityBlock,
+    /// All cells within the chessboard distance.
+    Square,
+}
+
+/// Which experts look at a sample.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpertSettings {
+    /// `paper`, `compact`, or the path of a safetensors file.
+    pub shape: String,
+    /// `efficientnet-lite0`, or the path of Wide-ResNet-50-2 weights.
+    pub appearance: String,
+}
+
+/// How a feature is rebuilt from its neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Coding {
+    /// Orthogonal matching pursuit over the neighbours.
+    Sparse,
+    /// The nearest neighbour alone (the paper's Table 6).
+    NearestNeighbour,
+}
+
+/// Memory constants (paper sections 3.2 and 3.3).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemorySettings {
+    /// Neighbours of a patch's feature in the SDF bank, `k1`.
+    pub shape_neighbours: usize,
+    /// Neighbours of a cell's feature in the RGB dictionary, `k2`.
+    pub appearance_neighbours: usize,
+    /// Non-zero coefficients of a sparse code.
+    pub nonzeros: usize,
+    /// How a feature is rebuilt.
+    pub coding: Coding,
+    /// Compare a cell only with colours seen on similar shapes; `false` searches the whole RGB bank.
+    pub shape_guided: bool,
+}
+
+/// How one number is made of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SampleScoring {
+    /// (largest `||f - f^||`) x (largest RGB residual): the paper.
+    Product,
+    /// Mean of the largest thousandth of the fused map's pixels (at least one pixel).
+    FusedTop,
+}
+
+/// Alignment and fusion constants (paper section 3.4).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FusionSettings {
+    /// Training samples that the alignment is computed on (all, if fewer).
+    pub alignment_samples: usize,
+    /// Standard deviation of the blur, pixels.
+    pub blur_sigma_px: f32,
+    /// The Gaussian is cut at this many standard deviations.
+    pub blur_truncate: f32,
+    /// How one number is made of a sample.
+    pub sample_score: SampleScoring,
+}
+
+/// Threshold constants (docs/method.md, "Threshold").
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ThresholdSettings {
+    /// Largest wished share of good parts that are rejected.
+    pub false_reject_rate: f64,
+}
+
+/// The two presets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// The paper.
+    Paper,
+    /// The best that a CPU-only industrial PC does inside a takt time.
+    Default,
+}
+
+impl Settings {
+    /// The settings of a preset. The preset files are tested to say the same.
+    pub fn preset(preset: Preset) -> Self {
+        let paper = Self {
+            preset: "paper".into(),
+            seed: 0,
+            foreground: ForegroundSettings {
+                method: ForegroundMethod::Plane,
+                border_px: 10,
+                plane_inlier_m: 0.004,
+                plane_sample_points: 50,
+                plane_hypotheses: 1000,
+                plane_min_support: 0.5,
+                background_distance_m: 0.005,
+                pad_multiple_px: 100,
+                cluster_eps_m: 0.006,
+                cluster_min_points: 30,
+                border: BorderPolicy::Warn,
+                mask_colour_without_depth: true,
+            },
+            patches: PatchSettings {
+                points_per_patch: 500,
+                overlap: 10,
+                full_coverage: true,
+                cell_dilation: 2,
+                cell_neighbourhood: CellNeighbourhood::CityBlock,
+            },
+            experts: ExpertSettings { shape: "paper".into(), appearance: "efficientnet-lite0".into() },
+            memory: MemorySettings {
+                shape_neighbours: 10,
+                appearance_neighbours: 5,
+                nonzeros: 3,
+                coding: Coding::Sparse,
+                shape_guided: true,
+            },
+            fusion: FusionSettings {
+                alignment_samples: 25,
+                blur_sigma_px: 4.0,
+                blur_truncate: 4.0,
+                sample_score: SampleScoring::Product,
+            },
+            threshold: ThresholdSettings { false_reject_rate: 0.05 },
+        };
+        match preset {
+            Preset::Paper => paper,
+            Preset::Default => Self {
+                preset: "default".into(),
+                experts: ExpertSettings { shape: "compact".into(), ..paper.experts },
+                foreground: ForegroundSettings { plane_sample_points: 3, plane_hypotheses: 200, ..paper.foreground },
+                ..paper
+            },
+        }
+    }
+}
