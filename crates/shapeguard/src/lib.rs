@@ -1,1 +1,21 @@
-//! placeholder
+//! Finds defects on manufactured parts from one scan of a 3D camera, learning from good parts only.
+//!
+//! [`Detector::fit`] learns from good scans, [`Detector::inspect`] judges a scan, [`evaluate`](evaluation::evaluate)
+//! measures a detector on scans whose defects are known, and [`model_file`] keeps a detector in one file.
+
+pub mod detector;
+pub mod evaluation;
+pub mod experts;
+pub mod model_file;
+pub mod pictures;
+pub mod pipeline;
+pub mod presets;
+pub mod report;
+
+pub use detector::{Detector, FitError, FitInputs, Inspection, LoadedScan, ScanError, Verdict};
+pub use pipeline::NotJudged;
+
+/// Lower-case hexadecimal text of bytes.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,402 @@
+//! The detector: what is learnt from good parts, and the verdict on a scan (docs/method.md).
+
+use rand::SeedableRng;
+use rand::seq::index;
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+use shapeguard_core::alignment::{Alignment, AlignmentError, AlignmentStatistics};
+use shapeguard_core::calibration::{Threshold, ThresholdBasis, ThresholdError};
+use shapeguard_core::foreground::ForegroundWarning;
+use shapeguard_core::fusion::{AnomalyMaps, Scores, fuse, sample_scores};
+use shapeguard_core::grid::Mask;
+use shapeguard_core::memory::{DualMemory, ExactSearch};
+use shapeguard_core::patches::PatchSet;
+use shapeguard_core::memory::SampleFeatures;
+use shapeguard_core::resample::Sample;
+use shapeguard_core::sample::Scan;
+use shapeguard_core::scoring::{SampleScores, score};
+use shapeguard_core::seams::Progress;
+use shapeguard_core::settings::Settings;
+use shapeguard_data::{DataError, scan_digest};
+
+use crate::experts::Experts;
+use crate::pipeline::{NotJudged, StageSeconds, Stopwatch, prepare};
+
+/// Scans that are prepared at a time before their results are put away, per thread: bounds the memory that
+/// decoded scans take.
+const SCANS_IN_FLIGHT_PER_THREAD: usize = 2;
+
+/// A fitted detector for one kind of part.
+#[derive(Debug)]
+pub struct Detector {
+    pub(crate) settings: Settings,
+    pub(crate) experts: Experts,
+    pub(crate) memory: DualMemory,
+    pub(crate) alignment: Alignment,
+    pub(crate) threshold: Threshold,
+    pub(crate) provenance: Provenance,
+}
+
+/// Where a model is from.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Provenance {
+    /// Name of the part or category.
+    pub name: String,
+    /// Number of good scans in the memories.
+    pub training_scans: usize,
+    /// Number of good scans that were kept aside.
+    pub validation_scans: usize,
+    /// SHA-256 over the digests of all scans, in order.
+    pub data_sha256: String,
+    /// Version of the program that fitted it.
+    pub program_version: String,
+}
+
+/// A scan and, for the foreground method `mask`, its foreground mask.
+#[derive(Clone, Debug)]
+pub struct LoadedScan {
+    /// The scan.
+    pub scan: Scan,
+    /// The foreground mask, of the scan's size.
+    pub mask: Option<Mask>,
+}
+
+/// The good scans that a detector is fitted to.
+#[derive(Clone, Copy, Debug)]
+pub struct FitInputs<'a, I> {
+    /// Name of the part or category.
+    pub name: &'a str,
+    /// Scans for the memories.
+    pub train: &'a [I],
+    /// Scans that are kept aside for the threshold.
+    pub validation: &'a [I],
+    /// Leave out scans that cannot be used, instead of refusing to fit.
+    pub skip_unusable: bool,
+}
+
+/// Why a single scan cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScanError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// It can be read but not judged.
+    #[error("{name}: {source}")]
+    NotJudged {
+        /// The scan's name.
+        name: String,
+        /// Why.
+        source: NotJudged,
+    },
+}
+
+/// Why a detector cannot be fitted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FitError {
+    /// Not enough scans.
+    #[error("fitting needs at least 2 usable good scans, found {found}; 30 or more are recommended")]
+    TooFewScans {
+        /// How many there were.
+        found: usize,
+    },
+    /// Some scans cannot be used.
+    #[error(
+        "{count} of the good scans cannot be used (remove them, or pass --skip-unusable to fit without them):\n{list}"
+    )]
+    UnusableScans {
+        /// How many.
+        count: usize,
+        /// Each with its reason, a line each.
+        list: String,
+    },
+    /// The two experts' scores cannot be brought to one scale.
+    #[error(transparent)]
+    Alignment(#[from] AlignmentError),
+    /// The wished false-reject rate cannot be promised.
+    #[error(transparent)]
+    Threshold(#[from] ThresholdError),
+}
+
+/// The verdict on a scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The score is not above the threshold.
+    Good,
+    /// The score is above the threshold.
+    Rejected,
+}
+
+/// Everything that the detector says of one scan.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Each expert's score, and the one that the verdict is made of.
+    pub scores: Scores,
+    /// Share of good parts that score at least as high (conformal p-value).
+    pub p_value: f64,
+    /// Blurred 224 x 224 anomaly maps.
+    pub maps: AnomalyMaps,
+    /// The part as the experts saw it.
+    pub sample: Sample,
+    /// Number of patches.
+    pub patches: usize,
+    /// How many RGB features the sample was compared with.
+    pub dictionary_size: usize,
+    /// What the user should know.
+    pub warnings: Vec<ForegroundWarning>,
+    /// Wall-clock time of each stage.
+    pub seconds: StageSeconds,
+}
+
+/// What of a prepared scan is kept while fitting.
+struct FitScan {
+    patches: PatchSet,
+    features: SampleFeatures,
+    digest: [u8; 32],
+}
+
+impl Detector {
+    /// Learns from good scans: memories, alignment, threshold. `load` reads one of the inputs.
+    ///
+    /// The threshold comes from the validation scans where there are enough of them for the wished false-reject
+    /// rate, which then is guaranteed; else from the training scans, each scored without its own features, which is
+    /// approximate.
+    ///
+    /// # Errors
+    /// If scans are unusable (see [`FitInputs::skip_unusable`]), too few, or too few for the false-reject rate.
+    pub fn fit<I: Sync>(
+        inputs: FitInputs<'_, I>,
+        load: impl Fn(&I) -> Result<LoadedScan, DataError> + Sync,
+        describe: impl Fn(&I) -> String + Sync,
+        settings: Settings,
+        experts: Experts,
+        progress: &dyn Progress,
+    ) -> Result<Self, FitError> {
+        let mut unusable = Vec::new();
+        let mut read = |stage: &str, scans: &[I]| {
+            progress.begin(stage, scans.len());
+            let mut usable = Vec::with_capacity(scans.len());
+            for chunk in scans.chunks(SCANS_IN_FLIGHT_PER_THREAD * rayon::current_num_threads()) {
+                let results: Vec<Result<FitScan, ScanError>> = chunk
+                    .par_iter()
+                    .map(|input| {
+                        let loaded = load(input)?;
+                        let digest = scan_digest(&loaded.scan);
+                        let prepared = experts
+                            .prepare(&loaded, &settings)
+                            .map_err(|source| ScanError::NotJudged { name: describe(input), source })?;
+                        progress.step();
+                        Ok(FitScan { patches: prepared.patches, features: prepared.features, digest })
+                    })
+                    .collect();
+                for result in results {
+                    match result {
+                        Ok(scan) => usable.push(scan),
+                        Err(error) => unusable.push(error.to_string()),
+                    }
+                }
+            }
+            progress.end();
+            usable
+        };
+        let train = read("Good scans: features", inputs.train);
+        let validation = read("Validation scans: features", inputs.validation);
+        if !unusable.is_empty() {
+            let list = unusable.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n");
+            if !inputs.skip_unusable {
+                return Err(FitError::UnusableScans { count: unusable.len(), list });
+            }
+            tracing::warn!("left out {} unusable scans:\n{list}", unusable.len());
+        }
+        if train.len() < 2 {
+            return Err(FitError::TooFewScans { found: train.len() });
+        }
+
+        let mut memory = DualMemory::default();
+        let mut data = Sha256::new();
+        for scan in &train {
+            memory.add(&scan.features);
+            data.update(scan.digest);
+        }
+        for scan in &validation {
+            data.update(scan.digest);
+        }
+        let scorer = Scorer { settings: &settings, experts: &experts, memory: &memory };
+        let chosen = alignment_choice(train.len(), &settings);
+        progress.begin("Alignment: training scans without their own features", chosen.len());
+        let scored = in_chunks(&chosen, |&i| {
+            let scores = scorer.score(&train[i], Some(i as u32));
+            progress.step();
+            scores
+        });
+        progress.end();
+        let mut statistics = AlignmentStatistics::default();
+        for scores in &scored {
+            statistics.add(scores, &settings.fusion);
+        }
+        let alignment = statistics.finish()?;
+        let total = |scores: &SampleScores| {
+            let maps = fuse(scores, alignment, &settings.fusion);
+            sample_scores(scores, &maps, &settings.fusion).fused
+        };
+
+        let rate = settings.threshold.false_reject_rate;
+        let threshold = if validation.len() >= Threshold::samples_needed(rate) {
+            progress.begin("Threshold: validation scans", validation.len());
+            let good = in_chunks(&validation, |scan| {
+                let score = total(&scorer.score(scan, None));
+                progress.step();
+                score
+            });
+            progress.end();
+            Threshold::from_good_scores(good, rate, ThresholdBasis::Validation)?
+        } else {
+            let rest: Vec<usize> = (0..train.len()).filter(|i| !chosen.contains(i)).collect();
+            progress.begin("Threshold: training scans without their own features", rest.len());
+            let mut good: Vec<f32> = scored.iter().map(total).collect();
+            good.extend(in_chunks(&rest, |&i| {
+                let score = total(&scorer.score(&train[i], Some(i as u32)));
+                progress.step();
+                score
+            }));
+            progress.end();
+            Threshold::from_good_scores(good, rate, ThresholdBasis::LeaveOneOut)?
+        };
+        let provenance = Provenance {
+            name: inputs.name.to_owned(),
+            training_scans: train.len(),
+            validation_scans: validation.len(),
+            data_sha256: crate::hex(&data.finalize()),
+            program_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        Ok(Self { settings, experts, memory, alignment, threshold, provenance })
+    }
+
+    /// Judges a scan.
+    ///
+    /// # Errors
+    /// If no part is found or it is too small: then the scan is *not judged*, which is never the same as good.
+    pub fn inspect(&self, loaded: &LoadedScan) -> Result<Inspection, NotJudged> {
+        let prepared = self.experts.prepare(loaded, &self.settings)?;
+        let mut seconds = prepared.seconds;
+        let mut watch = Stopwatch::start();
+        let raw = score(
+            &prepared.features,
+            &prepared.patches,
+            &self.memory,
+            &*self.experts.shape,
+            &ExactSearch,
+            &self.settings.memory,
+            None,
+        );
+        seconds.scoring = watch.lap();
+        let maps = fuse(&raw, self.alignment, &self.settings.fusion);
+        let scores = sample_scores(&raw, &maps, &self.settings.fusion);
+        seconds.fusion = watch.lap();
+        if !scores.fused.is_finite() {
+            return Err(NotJudged::NotFinite { score: scores.fused });
+        }
+        let verdict = if scores.fused > self.threshold.score { Verdict::Rejected } else { Verdict::Good };
+        Ok(Inspection {
+            verdict,
+            scores,
+            p_value: self.threshold.p_value(scores.fused),
+            maps,
+            sample: prepared.sample,
+            patches: prepared.patches.patches.len(),
+            dictionary_size: raw.dictionary_size,
+            warnings: prepared.warnings,
+            seconds,
+        })
+    }
+
+    /// The settings it was fitted with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The threshold of the verdict.
+    pub fn threshold(&self) -> &Threshold {
+        &self.threshold
+    }
+
+    /// How RGB scores are brought to the scale of SDF scores.
+    pub fn alignment(&self) -> Alignment {
+        self.alignment
+    }
+
+    /// Both memory banks.
+    pub fn memory(&self) -> &DualMemory {
+        &self.memory
+    }
+
+    /// Both experts.
+    pub fn experts(&self) -> &Experts {
+        &self.experts
+    }
+
+    /// Where the model is from.
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+}
+
+impl Experts {
+    /// Runs the shared part of the pipeline on a scan.
+    ///
+    /// # Errors
+    /// As [`prepare`].
+    pub fn prepare(
+        &self,
+        loaded: &LoadedScan,
+        settings: &Settings,
+    ) -> Result<crate::pipeline::PreparedScan, NotJudged> {
+        prepare(&loaded.scan, loaded.mask.as_ref(), settings, &*self.shape, &*self.appearance)
+    }
+}
+
+/// Scores kept scans against the memories that are being fitted.
+struct Scorer<'a> {
+    settings: &'a Settings,
+    experts: &'a Experts,
+    memory: &'a DualMemory,
+}
+
+impl Scorer<'_> {
+    fn score(&self, scan: &FitScan, leave_out: Option<u32>) -> SampleScores {
+        score(
+            &scan.features,
+            &scan.patches,
+            self.memory,
+            &*self.experts.shape,
+            &ExactSearch,
+            &self.settings.memory,
+            leave_out,
+        )
+    }
+}
+
+/// The training samples that the alignment is computed on: all, or a seeded choice; ascending.
+fn alignment_choice(n: usize, settings: &Settings) -> Vec<usize> {
+    let wanted = settings.fusion.alignment_samples;
+    if n <= wanted {
+        return (0..n).collect();
+    }
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(settings.seed);
+    let mut chosen = index::sample(&mut rng, n, wanted).into_vec();
+    chosen.sort_unstable();
+    chosen
+}
+
+/// Maps in parallel, a bounded number at a time, in order.
+pub(crate) fn in_chunks<T: Sync, U: Send>(items: &[T], each: impl Fn(&T) -> U + Sync) -> Vec<U> {
+    let mut results = Vec::with_capacity(items.len());
+    for chunk in items.chunks(SCANS_IN_FLIGHT_PER_THREAD * rayon::current_num_threads()) {
+        results.extend(chunk.par_iter().map(&each).collect::<Vec<_>>());
+    }
+    results
+}

@@ -1,0 +1,311 @@
+//! Evaluation: the metrics of docs/method.md, "Metrics", for RGB, SDF and fused, in all and per defect kind.
+
+use rayon::prelude::*;
+use serde::Serialize;
+use shapeguard_core::fusion::Scores;
+use shapeguard_core::grid::{Mask, ScoreMap};
+use shapeguard_core::metrics::{AUPRO_LIMITS, PixelMetrics, auroc, f1_max};
+use shapeguard_core::seams::Progress;
+use shapeguard_data::DataError;
+
+use crate::detector::{Detector, Inspection, LoadedScan, Verdict};
+use crate::pipeline::{StageSeconds, truth_at_map_size};
+
+/// The name of the defect-free kind.
+pub const GOOD: &str = "good";
+
+/// A test scan as it was read.
+#[derive(Clone, Debug)]
+pub struct LabelledScan {
+    /// The scan.
+    pub loaded: LoadedScan,
+    /// Ground truth of the scan's size; `None` means that nothing is defective.
+    pub truth: Option<Mask>,
+}
+
+/// Which of the three maps a figure is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Channel {
+    /// The appearance expert alone.
+    Rgb,
+    /// The shape expert alone.
+    Sdf,
+    /// Both.
+    Fused,
+}
+
+impl Channel {
+    /// All three, in the order of the tables.
+    pub const ALL: [Self; 3] = [Self::Rgb, Self::Sdf, Self::Fused];
+
+    /// This channel's score.
+    pub fn score(self, scores: &Scores) -> f32 {
+        match self {
+            Self::Rgb => scores.appearance,
+            Self::Sdf => scores.shape,
+            Self::Fused => scores.fused,
+        }
+    }
+
+    /// This channel's map.
+    pub fn map(self, inspection: &Inspection) -> &ScoreMap {
+        match self {
+            Self::Rgb => &inspection.maps.appearance,
+            Self::Sdf => &inspection.maps.shape,
+            Self::Fused => &inspection.maps.fused,
+        }
+    }
+}
+
+/// The metrics of one channel.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ChannelMetrics {
+    /// Which channel.
+    pub channel: Channel,
+    /// Image-level AUROC; `None` unless there are good and defective scans.
+    pub i_auroc: Option<f64>,
+    /// Image-level F1-max.
+    pub i_f1_max: Option<f64>,
+    /// Pixel-level figures; `None` unless there are good and defective pixels.
+    pub pixels: Option<PixelFigures>,
+}
+
+/// Pixel-level metrics of one channel.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PixelFigures {
+    /// Pixel-level AUROC.
+    pub p_auroc: f64,
+    /// Pixel-level F1-max.
+    pub f1_max: f64,
+    /// Exact AUPRO at each of the limits 0.3, 0.2, 0.1, 0.07, 0.05, 0.03, 0.01.
+    pub aupro: [f64; 7],
+    /// AUPRO with 100 thresholds at the same limits, for comparison with published tables.
+    pub aupro_100_thresholds: [f64; 7],
+    /// The PRO curve, thinned for plotting: false-positive rates.
+    pub curve_fpr: Vec<f64>,
+    /// The PRO curve, thinned for plotting: overlaps.
+    pub curve_pro: Vec<f64>,
+}
+
+/// The metrics of one defect kind against the good scans, or of all.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct KindMetrics {
+    /// Name of the defect kind, or `all`.
+    pub kind: String,
+    /// Number of defective scans.
+    pub scans: usize,
+    /// RGB, SDF, fused.
+    pub channels: Vec<ChannelMetrics>,
+}
+
+/// What was found on one test scan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ScanResult {
+    /// The scan's name.
+    pub name: String,
+    /// Its defect kind; `good` for none.
+    pub kind: String,
+    /// The verdict; `None` if it could not be judged.
+    pub verdict: Option<Verdict>,
+    /// Scores; `None` if it could not be judged.
+    pub scores: Option<ScanScores>,
+    /// Why it could not be judged.
+    pub not_judged: Option<String>,
+}
+
+/// The scores of one scan.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ScanScores {
+    /// RGB.
+    pub rgb: f32,
+    /// SDF.
+    pub sdf: f32,
+    /// Fused.
+    pub fused: f32,
+    /// Conformal p-value of the fused score.
+    pub p_value: f64,
+}
+
+/// A whole evaluation.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// Name of the part or category.
+    pub name: String,
+    /// Preset of the model.
+    pub preset: String,
+    /// The two experts.
+    pub experts: [String; 2],
+    /// FPR limits that the AUPRO figures belong to.
+    pub aupro_limits: [f64; 7],
+    /// The threshold that verdicts were made with.
+    pub threshold: f32,
+    /// Share of good scans that were rejected.
+    pub false_reject_rate: Option<f64>,
+    /// Share of defective scans that were rejected.
+    pub detection_rate: Option<f64>,
+    /// Scans that could not be judged: they are in no metric.
+    pub not_judged: usize,
+    /// All defects together.
+    pub all: KindMetrics,
+    /// Each defect kind against the good scans.
+    pub kinds: Vec<KindMetrics>,
+    /// Every scan.
+    pub scans: Vec<ScanResult>,
+    /// Mean wall-clock seconds per stage and scan, with the scans of a batch running side by side.
+    pub mean_stage_seconds: StageSeconds,
+}
+
+/// Maps and truth of a judged scan.
+struct Judged {
+    kind: String,
+    scores: Scores,
+    maps: [ScoreMap; 3],
+    truth: Mask,
+}
+
+/// Measures a detector on test scans. `load` reads a scan, `kind` and `name` describe it, `watch` sees every
+/// inspection (to keep pictures).
+///
+/// # Errors
+/// If a scan or its ground truth cannot be read. A scan that cannot be judged is counted, never dropped silently.
+pub fn evaluate<I: Sync>(
+    detector: &Detector,
+    inputs: &[I],
+    load: impl Fn(&I) -> Result<LabelledScan, DataError> + Sync,
+    name: impl Fn(&I) -> String + Sync,
+    kind: impl Fn(&I) -> String + Sync,
+    watch: impl Fn(usize, &LabelledScan, &Inspection) + Sync,
+    progress: &dyn Progress,
+) -> Result<Evaluation, DataError> {
+    progress.begin("Inspecting test scans", inputs.len());
+    let indexed: Vec<(usize, &I)> = inputs.iter().enumerate().collect();
+    let outcomes = crate::detector::in_chunks(&indexed, |(index, input)| -> Result<_, DataError> {
+        let labelled = load(input)?;
+        let outcome = detector.inspect(&labelled.loaded);
+        let result = match outcome {
+            Ok(inspection) => {
+                watch(*index, &labelled, &inspection);
+                let truth = match &labelled.truth {
+                    Some(truth) => truth_at_map_size(truth, &inspection.sample),
+                    None => Mask::filled(inspection.maps.fused.size(), false),
+                };
+                let scan = ScanResult {
+                    name: name(input),
+                    kind: kind(input),
+                    verdict: Some(inspection.verdict),
+                    scores: Some(ScanScores {
+                        rgb: inspection.scores.appearance,
+                        sdf: inspection.scores.shape,
+                        fused: inspection.scores.fused,
+                        p_value: inspection.p_value,
+                    }),
+                    not_judged: None,
+                };
+                let judged = Judged {
+                    kind: kind(input),
+                    scores: inspection.scores,
+                    maps: [inspection.maps.appearance, inspection.maps.shape, inspection.maps.fused],
+                    truth,
+                };
+                (scan, Some((judged, inspection.seconds)))
+            }
+            Err(error) => {
+                let scan = ScanResult {
+                    name: name(input),
+                    kind: kind(input),
+                    verdict: None,
+                    scores: None,
+                    not_judged: Some(error.to_string()),
+                };
+                (scan, None)
+            }
+        };
+        progress.step();
+        Ok(result)
+    });
+    progress.end();
+    let mut scans = Vec::new();
+    let mut judged = Vec::new();
+    let mut seconds = Vec::new();
+    for outcome in outcomes {
+        let (scan, rest) = outcome?;
+        scans.push(scan);
+        if let Some((one, time)) = rest {
+            judged.push(one);
+            seconds.push(time);
+        }
+    }
+
+    let mut names: Vec<String> = judged.iter().map(|j| j.kind.clone()).filter(|k| k != GOOD).collect();
+    names.sort();
+    names.dedup();
+    progress.begin("Metrics", names.len() + 1);
+    let all = kind_metrics("all", &judged, |_| true, progress);
+    let kinds = names.iter().map(|one| kind_metrics(one, &judged, |k| k == one || k == GOOD, progress)).collect();
+    progress.end();
+    let share_rejected = |defective: bool| {
+        let of: Vec<_> = scans.iter().filter(|s| s.verdict.is_some() && (s.kind != GOOD) == defective).collect();
+        let rejected = of.iter().filter(|s| s.verdict == Some(Verdict::Rejected)).count();
+        (!of.is_empty()).then(|| rejected as f64 / of.len() as f64)
+    };
+    let false_reject_rate = share_rejected(false);
+    let detection_rate = share_rejected(true);
+    Ok(Evaluation {
+        name: detector.provenance().name.clone(),
+        preset: detector.settings().preset.clone(),
+        experts: [detector.experts().shape_identity.name.clone(), detector.experts().appearance_identity.name.clone()],
+        aupro_limits: AUPRO_LIMITS,
+        threshold: detector.threshold().score,
+        false_reject_rate,
+        detection_rate,
+        not_judged: scans.iter().filter(|s| s.not_judged.is_some()).count(),
+        all,
+        kinds,
+        scans,
+        mean_stage_seconds: mean_seconds(&seconds),
+    })
+}
+
+fn kind_metrics(name: &str, judged: &[Judged], of: impl Fn(&str) -> bool, progress: &dyn Progress) -> KindMetrics {
+    let chosen: Vec<&Judged> = judged.iter().filter(|j| of(&j.kind)).collect();
+    let defective: Vec<bool> = chosen.iter().map(|j| j.kind != GOOD).collect();
+    let truths: Vec<&Mask> = chosen.iter().map(|j| &j.truth).collect();
+    let channels = Channel::ALL
+        .par_iter()
+        .enumerate()
+        .map(|(index, channel)| {
+            let scores: Vec<f32> = chosen.iter().map(|j| channel.score(&j.scores)).collect();
+            let maps: Vec<&ScoreMap> = chosen.iter().map(|j| &j.maps[index]).collect();
+            let pixels = PixelMetrics::compute(&maps, &truths).map(|m| PixelFigures {
+                p_auroc: m.p_auroc,
+                f1_max: m.f1_max,
+                aupro: m.aupro,
+                aupro_100_thresholds: m.aupro_100,
+                curve_fpr: m.curve.fpr,
+                curve_pro: m.curve.pro,
+            });
+            ChannelMetrics {
+                channel: *channel,
+                i_auroc: auroc(&scores, &defective),
+                i_f1_max: f1_max(&scores, &defective).map(|(f1, _)| f1),
+                pixels,
+            }
+        })
+        .collect();
+    progress.step();
+    KindMetrics { kind: name.into(), scans: defective.iter().filter(|d| **d).count(), channels }
+}
+
+fn mean_seconds(all: &[StageSeconds]) -> StageSeconds {
+    let mean = |stage: fn(&StageSeconds) -> f64| all.iter().map(stage).sum::<f64>() / all.len().max(1) as f64;
+    StageSeconds {
+        foreground: mean(|s| s.foreground),
+        resample: mean(|s| s.resample),
+        patches: mean(|s| s.patches),
+        shape_features: mean(|s| s.shape_features),
+        appearance_features: mean(|s| s.appearance_features),
+        scoring: mean(|s| s.scoring),
+        fusion: mean(|s| s.fusion),
+    }
+}

@@ -1,0 +1,146 @@
+//! From one scan to the experts' features: the part of the method that fitting and inspecting share
+//! (docs/method.md, sections "Foreground" to "Appearance expert").
+
+use std::time::{Duration, Instant};
+
+use shapeguard_core::expert_inputs::{normalised_patch_points, patch_cells};
+use shapeguard_core::foreground::{self, ForegroundError, ForegroundWarning};
+use shapeguard_core::grid::{Grid, GridSize, Mask, ScoreMap};
+use shapeguard_core::memory::SampleFeatures;
+use shapeguard_core::patches::{PatchError, PatchSet, extract_patches};
+use shapeguard_core::resample::{Sample, resample, resample_mask};
+use shapeguard_core::sample::Scan;
+use shapeguard_core::seams::{AppearanceExpert, IMAGE_SIDE, ShapeExpert};
+use shapeguard_core::settings::Settings;
+
+/// Why a scan cannot be judged.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotJudged {
+    /// No part was found.
+    #[error(transparent)]
+    Foreground(#[from] ForegroundError),
+    /// The part cannot be cut into patches.
+    #[error(transparent)]
+    Patches(#[from] PatchError),
+    /// A score is not a number: a bug, or damaged weights.
+    #[error("the score is not a finite number ({score}); check the model with `shapeguard info`")]
+    NotFinite {
+        /// The score.
+        score: f32,
+    },
+}
+
+/// Wall-clock time of each stage of one scan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+pub struct StageSeconds {
+    /// Plane, clustering, padding.
+    pub foreground: f64,
+    /// To 224 x 224.
+    pub resample: f64,
+    /// Farthest point sampling and neighbours.
+    pub patches: f64,
+    /// Encoder of the shape expert.
+    pub shape_features: f64,
+    /// Colour network.
+    pub appearance_features: f64,
+    /// Searches, sparse codes, signed distances.
+    pub scoring: f64,
+    /// Blur, alignment, maximum.
+    pub fusion: f64,
+}
+
+/// A scan with everything that the memories need to know of it.
+#[derive(Clone, Debug)]
+pub struct PreparedScan {
+    /// The part at 224 x 224.
+    pub sample: Sample,
+    /// Its patches.
+    pub patches: PatchSet,
+    /// Both experts' features.
+    pub features: SampleFeatures,
+    /// What the user should know.
+    pub warnings: Vec<ForegroundWarning>,
+    /// Time so far.
+    pub seconds: StageSeconds,
+}
+
+/// Measures consecutive stages.
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Seconds since the start or the previous lap.
+    pub(crate) fn lap(&mut self) -> f64 {
+        let now = Instant::now();
+        let lap: Duration = now - self.0;
+        self.0 = now;
+        lap.as_secs_f64()
+    }
+}
+
+/// Runs foreground, resampling, patches and both experts.
+///
+/// # Errors
+/// If no part is found, or it is too small for a patch.
+pub fn prepare(
+    scan: &Scan,
+    mask: Option<&Mask>,
+    settings: &Settings,
+    shape: &dyn ShapeExpert,
+    appearance: &dyn AppearanceExpert,
+) -> Result<PreparedScan, NotJudged> {
+    let mut watch = Stopwatch::start();
+    let mut seconds = StageSeconds::default();
+    let part = foreground::segment(scan, &settings.foreground, mask, settings.seed)?;
+    seconds.foreground = watch.lap();
+    let sample = resample(&part);
+    seconds.resample = watch.lap();
+    let patches = extract_patches(&sample, &settings.patches)?;
+    seconds.patches = watch.lap();
+    let points = normalised_patch_points(&patches);
+    let shape_features = shape.encode(&points, patches.points_per_patch);
+    seconds.shape_features = watch.lap();
+    let appearance_features = appearance.describe(&sample.rgb);
+    seconds.appearance_features = watch.lap();
+    let features = SampleFeatures {
+        shape: shape_features,
+        appearance: appearance_features,
+        patch_cells: patch_cells(&patches, &settings.patches),
+    };
+    Ok(PreparedScan { sample, patches, features, warnings: part.warnings, seconds })
+}
+
+/// Brings a ground-truth mask of the scan's size to the 224 x 224 pixels of its maps.
+pub fn truth_at_map_size(truth: &Mask, sample: &Sample) -> Mask {
+    let square = GridSize::new(sample.square_side, sample.square_side);
+    let mut padded = Mask::filled(square, false);
+    let (top, left) = sample.offset;
+    for row in 0..truth.size().rows {
+        let start = (row + top) * square.cols + left;
+        padded.as_mut_slice()[start..start + truth.size().cols].copy_from_slice(truth.row(row));
+    }
+    resample_mask(&padded)
+}
+
+/// Brings a 224 x 224 map back to the scan's own pixels, bilinearly.
+pub fn map_at_scan_size(map: &ScoreMap, sample: &Sample) -> Grid<f32> {
+    let scale = IMAGE_SIDE as f32 / sample.square_side as f32;
+    let last = IMAGE_SIDE - 1;
+    let position = |pixel: usize| {
+        let x = ((pixel as f32 + 0.5) * scale - 0.5).clamp(0.0, last as f32);
+        let low = x.floor() as usize;
+        (low, (low + 1).min(last), x - low as f32)
+    };
+    let columns: Vec<_> = (0..sample.source_size.cols).map(|col| position(col + sample.offset.1)).collect();
+    let rows: Vec<_> = (0..sample.source_size.rows).map(|row| position(row + sample.offset.0)).collect();
+    Grid::from_fn(sample.source_size, |row, col| {
+        let ((top, bottom, down), (left, right, across)) = (rows[row], columns[col]);
+        let upper = map[(top, left)] * (1.0 - across) + map[(top, right)] * across;
+        let lower = map[(bottom, left)] * (1.0 - across) + map[(bottom, right)] * across;
+        upper * (1.0 - down) + lower * down
+    })
+}
