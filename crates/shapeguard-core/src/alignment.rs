@@ -1,6 +1,12 @@
-//! Alignment: brings the RGB scores to the scale of the SDF scores (paper section 3.4; docs/method.md).
+//! Alignment: brings the RGB scores to the scale of the SDF scores (paper section 3.4; docs/method.md, "Alignment,
+//! fusion, scores").
+//!
+//! Statistics are taken over the pixels that carried a score before the blur. The published implementation takes
+//! those that are not zero after it, and leaves out only the nearest feature of a training sample; here the sample is
+//! scored without any of its own. Test: `only_pixels_that_carried_a_score_count`.
 
-use crate::scoring::SampleScores;
+use crate::fusion::gaussian_blur;
+use crate::scoring::{ExpertScores, SampleScores};
 use crate::settings::FusionSettings;
 use serde::{Deserialize, Serialize};
 
@@ -17,19 +23,48 @@ pub struct Alignment {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AlignmentError {
-    /// Placeholder until the variants are in.
-    #[error("no samples")]
-    NoSamples,
+    /// No pixel of any sample carried a score.
+    #[error(
+        "the alignment needs good samples with scores of both experts, found {shape_pixels} pixels with an SDF score and {appearance_pixels} with an RGB score; fit with at least two good samples"
+    )]
+    NoScores {
+        /// Pixels with an SDF score.
+        shape_pixels: u64,
+        /// Pixels with an RGB score.
+        appearance_pixels: u64,
+    },
+    /// The RGB scores are all alike.
+    #[error(
+        "the RGB scores of the good samples are all {mean}, so they have no scale to align; check that the samples are different scans and that their images show the part"
+    )]
+    AppearanceDoesNotVary {
+        /// Their common value.
+        mean: f64,
+    },
+    /// A score is no number, or too large.
+    #[error(
+        "the good samples' scores have no finite mean and deviation (SDF {shape}, RGB {appearance}); check the experts' weights"
+    )]
+    NotFinite {
+        /// Mean of the SDF scores.
+        shape: f64,
+        /// Mean of the RGB scores.
+        appearance: f64,
+    },
 }
 
 /// Mean and deviation are taken over the pixels that carried a score before the blur, sample after sample.
 #[derive(Clone, Debug, Default)]
-pub struct AlignmentStatistics {}
+pub struct AlignmentStatistics {
+    shape: Moments,
+    appearance: Moments,
+}
 
 impl AlignmentStatistics {
     /// Adds a sample that was scored without any feature of its own.
-    pub fn add(&mut self, _scores: &SampleScores, _settings: &FusionSettings) {
-        todo!()
+    pub fn add(&mut self, scores: &SampleScores, settings: &FusionSettings) {
+        self.shape.merge(blurred_moments(&scores.shape, settings));
+        self.appearance.merge(blurred_moments(&scores.appearance, settings));
     }
 
     /// The alignment.
@@ -37,6 +72,159 @@ impl AlignmentStatistics {
     /// # Errors
     /// If nothing was added, or the RGB scores do not vary.
     pub fn finish(&self) -> Result<Alignment, AlignmentError> {
-        todo!()
+        let (shape, appearance) = (self.shape, self.appearance);
+        if shape.count == 0 || appearance.count == 0 {
+            return Err(AlignmentError::NoScores { shape_pixels: shape.count, appearance_pixels: appearance.count });
+        }
+        let (sd_shape, sd_appearance) = (shape.deviation(), appearance.deviation());
+        if sd_appearance == 0.0 {
+            return Err(AlignmentError::AppearanceDoesNotVary { mean: appearance.mean });
+        }
+        let a = sd_shape / sd_appearance;
+        let alignment = Alignment { a: a as f32, b: (shape.mean - a * appearance.mean) as f32 };
+        if !(alignment.a.is_finite() && alignment.b.is_finite()) {
+            return Err(AlignmentError::NotFinite { shape: shape.mean, appearance: appearance.mean });
+        }
+        Ok(alignment)
+    }
+}
+
+fn blurred_moments(scores: &ExpertScores, settings: &FusionSettings) -> Moments {
+    let blurred = gaussian_blur(&scores.map, settings.blur_sigma_px, settings.blur_truncate);
+    let values = blurred.as_slice().iter().zip(scores.scored.as_slice());
+    Moments::of(values.filter(|(_, scored)| **scored).map(|(value, _)| f64::from(*value)))
+}
+
+/// Count, mean, and sum of squared differences from the mean.
+#[derive(Clone, Copy, Debug, Default)]
+struct Moments {
+    count: u64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    /// In two passes, so that equal values have a deviation of exactly zero.
+    fn of(values: impl Iterator<Item = f64> + Clone) -> Self {
+        let count = values.clone().count() as u64;
+        if count == 0 {
+            return Self::default();
+        }
+        let mean = values.clone().sum::<f64>() / count as f64;
+        Self { count, mean, squares: values.map(|value| (value - mean) * (value - mean)).sum() }
+    }
+
+    /// Adds other values' moments (Chan, Golub, LeVeque 1979).
+    fn merge(&mut self, other: Self) {
+        if other.count == 0 {
+            return;
+        }
+        let count = self.count + other.count;
+        let share = other.count as f64 / count as f64;
+        let difference = other.mean - self.mean;
+        self.squares += other.squares + difference * difference * self.count as f64 * share;
+        self.mean += difference * share;
+        self.count = count;
+    }
+
+    /// Population deviation.
+    fn deviation(self) -> f64 {
+        (self.squares / self.count as f64).sqrt()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grid::{Grid, GridSize};
+    use crate::settings::{Preset, Settings};
+
+    /// Scores of a 1-pixel-high sample; `None` carries no score.
+    fn scores(shape: &[Option<f32>], appearance: &[Option<f32>]) -> SampleScores {
+        let expert = |values: &[Option<f32>]| {
+            let size = GridSize::new(1, values.len());
+            ExpertScores {
+                map: Grid::from_fn(size, |_, col| values[col].unwrap_or(0.0)),
+                scored: Grid::from_fn(size, |_, col| values[col].is_some()),
+                sample_score: 0.0,
+            }
+        };
+        SampleScores {
+            shape: expert(shape),
+            appearance: expert(appearance),
+            cells: Grid::filled(GridSize::new(1, 1), 0.0),
+            dictionary_size: 0,
+        }
+    }
+
+    fn unblurred() -> FusionSettings {
+        FusionSettings { blur_sigma_px: 0.0, ..Settings::preset(Preset::Paper).fusion }
+    }
+
+    #[test]
+    fn only_pixels_that_carried_a_score_count() {
+        let mut statistics = AlignmentStatistics::default();
+        // A scored zero counts, an absent pixel does not. SDF: 0, 2, 4; RGB: 10, 30, 20.
+        statistics.add(&scores(&[Some(0.0), None, Some(2.0)], &[Some(10.0), None, None]), &unblurred());
+        statistics.add(&scores(&[Some(4.0), None, None], &[Some(30.0), Some(20.0), None]), &unblurred());
+        let alignment = statistics.finish().unwrap();
+        // Means 2 and 20, squared deviations in the ratio 1 to 25.
+        assert!((alignment.a - 0.2).abs() < 1e-7);
+        assert!((alignment.b + 2.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn absent_pixels_enter_the_blur_as_zero() {
+        let settings = Settings::preset(Preset::Paper).fusion;
+        let sample = scores(&[Some(1.0), Some(3.0), None], &[Some(1.0), None, Some(1.0)]);
+        let blurred = gaussian_blur(&sample.appearance.map, settings.blur_sigma_px, settings.blur_truncate);
+        let mut statistics = AlignmentStatistics::default();
+        statistics.add(&sample, &settings);
+        assert_eq!(statistics.appearance.mean, f64::from(blurred[(0, 0)] / 2.0 + blurred[(0, 2)] / 2.0));
+        assert_eq!(statistics.appearance.count, 2);
+    }
+
+    #[test]
+    fn three_deviations_map_onto_three_deviations() {
+        let shape: Vec<_> = (0..50).map(|i| Some((i as f32 * 0.7).sin() * 0.02 + 0.05)).collect();
+        let appearance: Vec<_> = (0..50).map(|i| Some((i as f32 * 1.9).cos() * 3.0 + 7.0)).collect();
+        let mut statistics = AlignmentStatistics::default();
+        statistics.add(&scores(&shape, &appearance), &unblurred());
+        let Alignment { a, b } = statistics.finish().unwrap();
+        for sign in [-3.0, 3.0] {
+            let from = statistics.appearance.mean + sign * statistics.appearance.deviation();
+            let to = statistics.shape.mean + sign * statistics.shape.deviation();
+            // a and b are rounded to f32, and b is a difference of values near 0.1.
+            assert!((f64::from(a) * from + f64::from(b) - to).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn merging_samples_equals_all_pixels_at_once() {
+        let values: Vec<f64> = (0..90).map(|i| (i as f64 * 0.31).sin() + 100.0).collect();
+        let whole = Moments::of(values.iter().copied());
+        let mut merged = Moments::default();
+        for part in values.chunks(17) {
+            merged.merge(Moments::of(part.iter().copied()));
+        }
+        assert_eq!(merged.count, whole.count);
+        // Rounding of f64 at a mean of 100.
+        assert!((merged.mean - whole.mean).abs() < 1e-12);
+        assert!((merged.deviation() - whole.deviation()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_cannot_be_aligned_is_refused() {
+        let error = AlignmentStatistics::default().finish().unwrap_err();
+        assert_eq!(error, AlignmentError::NoScores { shape_pixels: 0, appearance_pixels: 0 });
+        let finish = |appearance: &[Option<f32>]| {
+            let mut statistics = AlignmentStatistics::default();
+            statistics.add(&scores(&[Some(0.0), Some(2.0)], appearance), &unblurred());
+            statistics.finish().unwrap_err()
+        };
+        assert_eq!(finish(&[None, None]), AlignmentError::NoScores { shape_pixels: 2, appearance_pixels: 0 });
+        let alike = finish(&[Some(0.3), Some(0.3)]);
+        assert!(matches!(alike, AlignmentError::AppearanceDoesNotVary { .. }), "{alike}");
+        assert!(matches!(finish(&[Some(f32::NAN), Some(1.0)]), AlignmentError::NotFinite { .. }));
     }
 }

@@ -1,7 +1,11 @@
-//! The dual memory: the SDF bank, the RGB bank, and which cells belong to which shape (paper sections 3.2, 3.3).
+//! The dual memory: the SDF bank, the RGB bank, which cells belong to which shape, and the exact search of a bank
+//! (paper sections 3.2, 3.3; docs/method.md, "Banks and inference").
+
+mod search;
+
+pub use search::ExactSearch;
 
 use crate::matrix::Matrix;
-use crate::seams::{BankSearch, Neighbour};
 
 /// The features of one sample.
 #[derive(Clone, Debug)]
@@ -12,6 +16,17 @@ pub struct SampleFeatures {
     pub appearance: Matrix,
     /// The cells of each patch, ascending.
     pub patch_cells: Vec<Vec<u32>>,
+}
+
+impl SampleFeatures {
+    /// The cells that some patch has, ascending.
+    pub fn used_cells(&self) -> Vec<u32> {
+        let mut used = vec![false; self.appearance.rows()];
+        for cell in self.patch_cells.iter().flatten() {
+            used[*cell as usize] = true;
+        }
+        (0..used.len() as u32).filter(|cell| used[*cell as usize]).collect()
+    }
 }
 
 /// Both banks and their links.
@@ -35,27 +50,111 @@ pub struct DualMemory {
 
 impl DualMemory {
     /// Adds a sample's features; only cells that some patch uses enter the RGB bank.
-    pub fn add(&mut self, _features: &SampleFeatures) {
-        todo!()
+    ///
+    /// # Panics
+    /// If the features have other lengths than those in the memory, or there isn't one list of cells per patch:
+    /// bugs of the caller.
+    pub fn add(&mut self, features: &SampleFeatures) {
+        assert_eq!(features.shape.rows(), features.patch_cells.len(), "each patch needs its list of cells");
+        let sample = self.sample_count() as u32;
+        let used = features.used_cells();
+        let mut row_of_cell = vec![u32::MAX; features.appearance.rows()];
+        for (row, cell) in (self.appearance.rows() as u32..).zip(&used) {
+            row_of_cell[*cell as usize] = row;
+        }
+        self.shape.append(&features.shape);
+        self.shape_sample.resize(self.shape.rows(), sample);
+        self.appearance.append(&features.appearance.select_rows(used.iter().map(|cell| *cell as usize)));
+        self.appearance_sample.resize(self.appearance.rows(), sample);
+        self.appearance_cell.extend(used.iter().map(|cell| *cell as u16));
+        if self.link_starts.is_empty() {
+            self.link_starts.push(0);
+        }
+        for cells in &features.patch_cells {
+            self.link_rows.extend(cells.iter().map(|cell| row_of_cell[*cell as usize]));
+            self.link_starts.push(self.link_rows.len() as u32);
+        }
     }
 
-    /// Number of samples.
+    /// Number of samples (those without a patch don't count).
     pub fn sample_count(&self) -> usize {
-        todo!()
+        self.shape_sample.last().map_or(0, |last| *last as usize + 1)
+    }
+
+    /// The RGB rows that one SDF row knows, ascending.
+    pub fn links(&self, shape_row: u32) -> &[u32] {
+        let row = shape_row as usize;
+        &self.link_rows[self.link_starts[row] as usize..self.link_starts[row + 1] as usize]
     }
 
     /// The union of the RGB rows that the given SDF rows know, ascending.
-    pub fn linked_rows(&self, _shape_rows: impl IntoIterator<Item = u32>) -> Vec<u32> {
-        todo!()
+    pub fn linked_rows(&self, shape_rows: impl IntoIterator<Item = u32>) -> Vec<u32> {
+        let mut linked = vec![false; self.appearance.rows()];
+        let mut seen = vec![false; self.shape.rows()];
+        for shape_row in shape_rows {
+            if !std::mem::replace(&mut seen[shape_row as usize], true) {
+                for row in self.links(shape_row) {
+                    linked[*row as usize] = true;
+                }
+            }
+        }
+        (0..linked.len() as u32).filter(|row| linked[*row as usize]).collect()
+    }
+
+    /// The SDF rows that are not of the given sample, ascending.
+    pub fn shape_rows_without(&self, sample: u32) -> Vec<u32> {
+        rows_without(&self.shape_sample, sample)
+    }
+
+    /// The RGB rows that are not of the given sample, ascending.
+    pub fn appearance_rows_without(&self, sample: u32) -> Vec<u32> {
+        rows_without(&self.appearance_sample, sample)
     }
 }
 
-/// Exact search by blocked matrix products.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ExactSearch;
+fn rows_without(samples: &[u32], sample: u32) -> Vec<u32> {
+    (0..samples.len() as u32).filter(|row| samples[*row as usize] != sample).collect()
+}
 
-impl BankSearch for ExactSearch {
-    fn nearest(&self, _bank: &Matrix, _allowed: Option<&[u32]>, _queries: &Matrix, _k: usize) -> Vec<Vec<Neighbour>> {
-        todo!()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A sample with two-dimensional SDF features and one-dimensional RGB features over 6 cells.
+    fn sample(shift: f32, patch_cells: Vec<Vec<u32>>) -> SampleFeatures {
+        let n = patch_cells.len();
+        SampleFeatures {
+            shape: Matrix::from_vec(n, 2, (0..2 * n).map(|i| shift + i as f32).collect()),
+            appearance: Matrix::from_vec(6, 1, (0..6).map(|cell| 10.0 * shift + cell as f32).collect()),
+            patch_cells,
+        }
+    }
+
+    #[test]
+    fn only_used_cells_enter_and_links_point_at_them() {
+        let mut memory = DualMemory::default();
+        assert_eq!(memory.sample_count(), 0);
+        assert!(memory.linked_rows([]).is_empty());
+        memory.add(&sample(0.0, vec![vec![1, 3], vec![3, 5]]));
+        memory.add(&sample(1.0, vec![vec![0, 1]]));
+        assert_eq!(memory.sample_count(), 2);
+        assert_eq!(memory.shape.as_slice(), &[0.0, 1.0, 2.0, 3.0, 1.0, 2.0]);
+        assert_eq!(memory.shape_sample, [0, 0, 1]);
+        assert_eq!(memory.appearance.as_slice(), &[1.0, 3.0, 5.0, 10.0, 11.0]);
+        assert_eq!(memory.appearance_sample, [0, 0, 0, 1, 1]);
+        assert_eq!(memory.appearance_cell, [1, 3, 5, 0, 1]);
+        assert_eq!(memory.link_starts, [0, 2, 4, 6]);
+        assert_eq!(memory.link_rows, [0, 1, 1, 2, 3, 4]);
+        assert_eq!(memory.linked_rows([2, 1, 2]), [1, 2, 3, 4]);
+        assert_eq!(memory.shape_rows_without(0), [2]);
+        assert_eq!(memory.appearance_rows_without(1), [0, 1, 2]);
+    }
+
+    #[test]
+    #[should_panic(expected = "each patch needs its list of cells")]
+    fn patches_without_cells_are_a_bug() {
+        let mut features = sample(0.0, vec![vec![0], vec![1]]);
+        features.patch_cells.pop();
+        DualMemory::default().add(&features);
     }
 }

@@ -1,0 +1,104 @@
+use super::*;
+use crate::grid::{GridSize, Mask};
+use crate::scoring::ExpertScores;
+
+const SIGMA: f32 = 4.0;
+const TRUNCATE: f32 = 4.0;
+/// 66 products of values up to 1 with weights that sum to 1, in f32.
+const BLUR_TOLERANCE: f32 = 1e-6;
+
+fn ramp(rows: usize, cols: usize) -> ScoreMap {
+    Grid::from_fn(GridSize::new(rows, cols), |row, col| ((row * 31 + col * 17) % 101) as f32 / 100.0)
+}
+
+/// The slow oracle: the two-dimensional sum in f64.
+fn blur_slowly(map: &ScoreMap, sigma: f64, radius: isize) -> ScoreMap {
+    let weight = |d: isize| (-((d * d) as f64) / (2.0 * sigma * sigma)).exp();
+    let total: f64 = (-radius..=radius).map(weight).sum();
+    let size = map.size();
+    Grid::from_fn(size, |row, col| {
+        let mut sum = 0.0;
+        for down in -radius..=radius {
+            for across in -radius..=radius {
+                let (r, c) = (row as isize + down, col as isize + across);
+                if (0..size.rows as isize).contains(&r) && (0..size.cols as isize).contains(&c) {
+                    sum += weight(down) * weight(across) * f64::from(map[(r as usize, c as usize)]);
+                }
+            }
+        }
+        (sum / (total * total)) as f32
+    })
+}
+
+#[test]
+fn the_blur_equals_the_two_dimensional_sum() {
+    for (rows, cols) in [(40, 50), (9, 7), (1, 30), (1, 1)] {
+        let map = ramp(rows, cols);
+        let (fast, slow) = (gaussian_blur(&map, SIGMA, TRUNCATE), blur_slowly(&map, 4.0, 16));
+        for (x, y) in fast.as_slice().iter().zip(slow.as_slice()) {
+            assert!((x - y).abs() < BLUR_TOLERANCE, "{rows} x {cols}: {x} instead of {y}");
+        }
+    }
+}
+
+#[test]
+fn a_constant_stays_inside_and_falls_to_half_at_a_border() {
+    let blurred = gaussian_blur(&Grid::filled(GridSize::new(80, 80), 3.0), SIGMA, TRUNCATE);
+    assert!((blurred[(40, 40)] - 3.0).abs() < 3.0 * BLUR_TOLERANCE);
+    // Half the kernel and half its middle weight, 0.0997 for sigma 4, lie inside.
+    assert!((blurred[(40, 0)] - 3.0 * (0.5 + 0.5 * 0.0997)).abs() < 1e-3);
+}
+
+#[test]
+fn a_weak_score_beside_a_strong_one_survives_the_blur() {
+    let mut map = Grid::filled(GridSize::new(100, 100), 0.0);
+    map[(10, 10)] = 1000.0;
+    map[(80, 80)] = 0.01;
+    let blurred = gaussian_blur(&map, SIGMA, TRUNCATE);
+    // The kernel's middle weight is 0.0997 in each direction.
+    assert!((blurred[(80, 80)] / 0.01 - 0.0997 * 0.0997).abs() < 1e-4);
+}
+
+#[test]
+fn without_a_sigma_nothing_is_blurred() {
+    let map = ramp(5, 6);
+    for sigma in [0.0, -1.0, f32::NAN] {
+        assert_eq!(gaussian_blur(&map, sigma, TRUNCATE), map);
+    }
+    let empty = Grid::filled(GridSize::new(0, 6), 0.0);
+    assert_eq!(gaussian_blur(&empty, SIGMA, TRUNCATE), empty);
+}
+
+fn expert(values: Vec<f32>, sample_score: f32) -> ExpertScores {
+    let size = GridSize::new(1, values.len());
+    ExpertScores { map: Grid::new(size, values).unwrap(), scored: Mask::filled(size, true), sample_score }
+}
+
+fn settings(sample_score: SampleScoring) -> FusionSettings {
+    FusionSettings { alignment_samples: 25, blur_sigma_px: 0.0, blur_truncate: TRUNCATE, sample_score }
+}
+
+#[test]
+fn the_maximum_of_aligned_maps_never_falls_below_zero() {
+    let scores = SampleScores {
+        shape: expert(vec![1.0, 0.0, 0.0, f32::NAN], 2.0),
+        appearance: expert(vec![0.0, 4.0, 0.5, 1.0], 3.0),
+        cells: Grid::filled(GridSize::new(1, 1), 0.0),
+        dictionary_size: 1,
+    };
+    let alignment = Alignment { a: 0.5, b: -1.0 };
+    let maps = fuse(&scores, alignment, &settings(SampleScoring::Product));
+    assert_eq!(maps.fused.as_slice()[..3], [1.0, 1.0, 0.0]);
+    assert!(maps.fused.as_slice()[3].is_nan(), "what is no number must not be hidden");
+    let product = sample_scores(&scores, &maps, &settings(SampleScoring::Product));
+    assert_eq!(product, Scores { shape: 2.0, appearance: 3.0, fused: 6.0 });
+}
+
+#[test]
+fn the_top_of_the_fused_map_is_a_thousandth_of_its_pixels() {
+    let map = Grid::from_fn(GridSize::new(50, 60), |row, col| ((row * 60 + col) * 7 % 3000) as f32);
+    // 3,000 pixels with the values 0 to 2,999: the largest three.
+    assert_eq!(mean_of_largest(&map), 2998.0);
+    assert_eq!(mean_of_largest(&ramp(1, 3)), 0.34);
+    assert!(mean_of_largest(&Grid::filled(GridSize::new(2, 2), f32::NAN)).is_nan());
+}

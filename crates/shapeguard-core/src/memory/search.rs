@@ -1,0 +1,226 @@
+//! Exact nearest neighbours by blocked matrix products.
+//!
+//! `|q - b|^2 = |q|^2 - 2 <q, b> + |b|^2` is fast but loses digits where features are long and close together. So it
+//! only proposes: every row that may be among the `k` nearest, given a bound on its rounding error, has its
+//! distance computed again from the differences, in `f64`, and these decide. The result therefore depends neither
+//! on the block sizes nor on the number of threads (test: `near_duplicates_of_long_features_are_ranked_exactly`).
+
+use std::cmp::Ordering;
+
+use rayon::prelude::*;
+
+use crate::matrix::{Matrix, dot, multiply_transposed};
+use crate::seams::{BankSearch, Neighbour};
+
+/// Bank rows of one task. With [`QUERY_BLOCK`] queries the block of products takes 0.5 MiB and stays in a core's
+/// second-level cache.
+const BANK_BLOCK: usize = 512;
+/// Queries of one task.
+const QUERY_BLOCK: usize = 256;
+/// Queries whose candidates are held at a time; bounds memory (about 30 MB for a bank of 200,000 rows and k = 10).
+const QUERIES_IN_FLIGHT: usize = 4 * QUERY_BLOCK;
+/// Products that are compared with the threshold at once.
+const SCAN_LANES: usize = 16;
+/// Candidates beyond `k` that are kept before those that have become hopeless are dropped.
+const CANDIDATE_SLACK: usize = 64;
+
+/// Exact search by blocked matrix products.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ExactSearch;
+
+impl BankSearch for ExactSearch {
+    /// # Panics
+    /// If bank and queries have rows of different length, or `allowed` names a row that the bank does not have: bugs
+    /// of the caller.
+    fn nearest(&self, bank: &Matrix, allowed: Option<&[u32]>, queries: &Matrix, k: usize) -> Vec<Vec<Neighbour>> {
+        let n = allowed.map_or(bank.rows(), <[u32]>::len);
+        if n == 0 || k == 0 {
+            return vec![Vec::new(); queries.rows()];
+        }
+        assert_eq!(bank.cols(), queries.cols(), "queries must be as long as the bank's features");
+        let width = bank.cols();
+        let starts: Vec<usize> = (0..n).step_by(BANK_BLOCK).collect();
+        let mut found = Vec::with_capacity(queries.rows());
+        for first in (0..queries.rows()).step_by(QUERIES_IN_FLIGHT) {
+            let last = (first + QUERIES_IN_FLIGHT).min(queries.rows());
+            let proposals: Vec<Vec<Proposal>> = starts
+                .par_iter()
+                .map(|start| {
+                    let block = BankBlock::new(bank, allowed, *start, (*start + BANK_BLOCK).min(n));
+                    let values = &queries.as_slice()[first * width..last * width];
+                    values.chunks(QUERY_BLOCK * width.max(1)).flat_map(|part| block.propose(part, k)).collect()
+                })
+                .collect();
+            found.par_extend((first..last).into_par_iter().map(|query| {
+                let proposed = proposals.iter().map(|block| &block[query - first]);
+                choose(queries.row(query), bank, allowed, proposed, k)
+            }));
+        }
+        found
+    }
+}
+
+/// A row of the search (an index into `allowed`, or into the bank) and `|b|^2 / 2 - <q, b>`, which orders like the
+/// distance.
+#[derive(Clone, Copy)]
+struct Candidate {
+    row: u32,
+    value: f32,
+}
+
+/// What one block of the bank proposes for one query.
+struct Proposal {
+    /// All rows of the block whose value may be among the `k` smallest, given the rounding error.
+    candidates: Vec<Candidate>,
+    /// Bound on the rounding error of the values.
+    error: f32,
+}
+
+/// Consecutive rows of the search, side by side in memory.
+struct BankBlock<'a> {
+    first: usize,
+    rows: std::borrow::Cow<'a, [f32]>,
+    half_norms: Vec<f32>,
+    largest_norm: f32,
+    width: usize,
+}
+
+impl<'a> BankBlock<'a> {
+    fn new(bank: &'a Matrix, allowed: Option<&[u32]>, first: usize, end: usize) -> Self {
+        let width = bank.cols();
+        let in_place = |start: usize| &bank.as_slice()[start * width..(start + end - first) * width];
+        let rows = match allowed {
+            None => std::borrow::Cow::Borrowed(in_place(first)),
+            Some(allowed) => {
+                let wanted = &allowed[first..end];
+                debug_assert!(wanted.windows(2).all(|pair| pair[0] < pair[1]), "allowed rows must be ascending");
+                let start = wanted[0] as usize;
+                if wanted[wanted.len() - 1] as usize - start + 1 == wanted.len() {
+                    std::borrow::Cow::Borrowed(in_place(start))
+                } else {
+                    let mut gathered = Vec::with_capacity(wanted.len() * width);
+                    for row in wanted {
+                        gathered.extend_from_slice(bank.row(*row as usize));
+                    }
+                    std::borrow::Cow::Owned(gathered)
+                }
+            }
+        };
+        let half_norms: Vec<f32> = if width == 0 {
+            vec![0.0; end - first]
+        } else {
+            rows.chunks_exact(width).map(|row| 0.5 * dot(row, row)).collect()
+        };
+        let largest_norm = half_norms.iter().fold(0.0f32, |a, b| a.max(2.0 * b)).sqrt();
+        Self { first, rows, half_norms, largest_norm, width }
+    }
+
+    /// Proposals for queries that lie side by side in memory.
+    fn propose(&self, queries: &[f32], k: usize) -> Vec<Proposal> {
+        let n = self.half_norms.len();
+        let m = queries.len().checked_div(self.width).unwrap_or(0);
+        let mut products = vec![0.0; m * n];
+        multiply_transposed(queries, &self.rows, &mut products, m, self.width, n, false);
+        let propose_one = |(query, products): (&[f32], &mut [f32])| {
+            for (value, half_norm) in products.iter_mut().zip(&self.half_norms) {
+                *value = half_norm - *value;
+            }
+            let error = self.error_bound(dot(query, query).sqrt());
+            Proposal { candidates: self.smallest(products, k, error), error }
+        };
+        queries.chunks_exact(self.width.max(1)).zip(products.chunks_exact_mut(n)).map(propose_one).collect()
+    }
+
+    /// Bound on the error of `|b|^2 / 2 - <q, b>` in `f32`: each sum of `d` products is off by at most
+    /// `d eps |x| |y|` in any order of summation (Higham, section 3.1); the last subtraction and the norms
+    /// themselves add less than what `d + 4` and the whole of `eps` (twice the unit roundoff) leave.
+    fn error_bound(&self, query_norm: f32) -> f32 {
+        let bound = (self.width + 4) as f32 * f32::EPSILON * self.largest_norm * (query_norm + self.largest_norm);
+        if bound.is_nan() { f32::INFINITY } else { bound }
+    }
+
+    /// All candidates among `values` that may be one of the `k` smallest, given the error.
+    fn smallest(&self, values: &[f32], k: usize, error: f32) -> Vec<Candidate> {
+        let mut candidates = Vec::with_capacity(k + CANDIDATE_SLACK);
+        let mut threshold = f32::INFINITY;
+        for (chunk, lane_values) in values.chunks(SCAN_LANES).enumerate() {
+            // Written so that NaN passes: such features must surface, not vanish.
+            let hits = lane_values.iter().fold(0, |hits, value| hits + i32::from(!is_above(*value, threshold)));
+            if hits == 0 {
+                continue;
+            }
+            for (lane, value) in lane_values.iter().enumerate() {
+                if !is_above(*value, threshold) {
+                    candidates.push(Candidate { row: (self.first + chunk * SCAN_LANES + lane) as u32, value: *value });
+                }
+            }
+            if candidates.len() >= k + CANDIDATE_SLACK {
+                threshold = prune(&mut candidates, k, error);
+            }
+        }
+        prune(&mut candidates, k, error);
+        candidates
+    }
+}
+
+fn is_above(value: f32, threshold: f32) -> bool {
+    value > threshold
+}
+
+/// Drops candidates that cannot be among the `k` nearest; returns the value above which a row cannot.
+fn prune(candidates: &mut Vec<Candidate>, k: usize, error: f32) -> f32 {
+    if candidates.len() < k {
+        return f32::INFINITY;
+    }
+    let (_, kth, _) = candidates.select_nth_unstable_by(k - 1, |a, b| a.value.total_cmp(&b.value));
+    let threshold = kth.value + 2.0 * error;
+    let threshold = if threshold.is_nan() { f32::INFINITY } else { threshold };
+    candidates.retain(|candidate| !is_above(candidate.value, threshold));
+    threshold
+}
+
+/// The `k` nearest of all blocks' candidates, by distances computed from the differences.
+fn choose<'a>(
+    query: &[f32],
+    bank: &Matrix,
+    allowed: Option<&[u32]>,
+    proposals: impl Iterator<Item = &'a Proposal>,
+    k: usize,
+) -> Vec<Neighbour> {
+    let mut candidates = Vec::new();
+    let mut error = 0.0f32;
+    for proposal in proposals {
+        candidates.extend_from_slice(&proposal.candidates);
+        error = error.max(proposal.error);
+    }
+    prune(&mut candidates, k, error);
+    let mut exact: Vec<(f64, u32)> = candidates
+        .iter()
+        .map(|candidate| {
+            let row = allowed.map_or(candidate.row, |allowed| allowed[candidate.row as usize]);
+            (squared_distance(query, bank.row(row as usize)), row)
+        })
+        .collect();
+    exact.sort_unstable_by(|a, b| by_distance_then_row(*a, *b));
+    exact.truncate(k);
+    exact.iter().map(|(d, row)| Neighbour { row: *row, squared_distance: *d as f32 }).collect()
+}
+
+fn by_distance_then_row(a: (f64, u32), b: (f64, u32)) -> Ordering {
+    a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
+}
+
+/// Squared Euclidean distance, in `f64` and eight fixed lanes.
+fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
+    let mut lanes = [0.0f64; 8];
+    for (x, y) in a.chunks(8).zip(b.chunks(8)) {
+        for (lane, (x, y)) in lanes.iter_mut().zip(x.iter().zip(y)) {
+            let difference = f64::from(*x) - f64::from(*y);
+            *lane += difference * difference;
+        }
+    }
+    lanes.iter().sum()
+}
+
+#[cfg(test)]
+mod tests;

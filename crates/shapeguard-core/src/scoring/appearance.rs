@@ -1,0 +1,88 @@
+//! The appearance expert's half: the shape-guided dictionary, the cells' residuals, and their way to pixels (paper
+//! section 3.3).
+
+use crate::grid::{Grid, GridSize, Mask, ScoreMap};
+use crate::matrix::Matrix;
+use crate::memory::DualMemory;
+use crate::scoring::rebuild_features;
+use crate::seams::{BankSearch, CELL_GRID_SIDE, IMAGE_SIDE, Neighbour};
+use crate::settings::MemorySettings;
+
+/// Pixels of a cell along each side: 224 / 28.
+const CELL_PX: usize = IMAGE_SIDE / CELL_GRID_SIDE;
+
+/// The RGB rows that a sample is compared with, ascending, without those of the sample `leave_out`; `None` is the
+/// whole bank. Guided by shape, it is the union of the cells of **all** neighbours of all patches, not only of the
+/// few that a sparse code uses.
+pub fn dictionary(
+    neighbours: &[Vec<Neighbour>],
+    memory: &DualMemory,
+    settings: &MemorySettings,
+    leave_out: Option<u32>,
+) -> Option<Vec<u32>> {
+    if settings.shape_guided {
+        let linked = memory.linked_rows(neighbours.iter().flatten().map(|neighbour| neighbour.row));
+        // An SDF row only knows cells of its own sample, so the neighbours have left the sample out already.
+        debug_assert!(linked.iter().all(|row| Some(memory.appearance_sample[*row as usize]) != leave_out));
+        Some(linked)
+    } else {
+        leave_out.map(|sample| memory.appearance_rows_without(sample))
+    }
+}
+
+/// The residual of each of the given cells, 28 x 28; 0 elsewhere. Where the dictionary is empty, nothing rebuilds a
+/// cell, and its residual is its feature's length.
+///
+/// # Shapes
+/// - `appearance`: `[784, appearance_dim]`, the features of all cells of the sample
+pub fn cell_residuals(
+    appearance: &Matrix,
+    cells: &[u32],
+    memory: &DualMemory,
+    dictionary: Option<&[u32]>,
+    search: &dyn BankSearch,
+    settings: &MemorySettings,
+) -> Grid<f32> {
+    let queries = appearance.select_rows(cells.iter().map(|cell| *cell as usize));
+    let neighbours = search.nearest(&memory.appearance, dictionary, &queries, settings.appearance_neighbours);
+    let rebuilt = rebuild_features(&queries, &memory.appearance, &neighbours, settings);
+    let mut residuals = Grid::filled(GridSize::new(CELL_GRID_SIDE, CELL_GRID_SIDE), 0.0);
+    for (cell, residual) in cells.iter().zip(rebuilt.residuals) {
+        residuals.as_mut_slice()[*cell as usize] = residual;
+    }
+    residuals
+}
+
+/// Brings cells to pixels by bilinear interpolation with half-pixel centres; beyond the outermost centres a cell's
+/// value continues.
+pub fn upsample_cells(cells: &Grid<f32>) -> ScoreMap {
+    let size = cells.size();
+    let positions = |n: usize| -> Vec<(usize, usize, f32)> {
+        (0..n * CELL_PX)
+            .map(|pixel| {
+                let position = ((pixel as f32 + 0.5) / CELL_PX as f32 - 0.5).clamp(0.0, (n - 1) as f32);
+                let low = position.floor() as usize;
+                (low, (low + 1).min(n - 1), position - low as f32)
+            })
+            .collect()
+    };
+    let (rows, cols) = (positions(size.rows), positions(size.cols));
+    Grid::from_fn(GridSize::new(rows.len(), cols.len()), |row, col| {
+        let ((top, bottom, down), (left, right, across)) = (rows[row], cols[col]);
+        let upper = cells[(top, left)] * (1.0 - across) + cells[(top, right)] * across;
+        let lower = cells[(bottom, left)] * (1.0 - across) + cells[(bottom, right)] * across;
+        upper * (1.0 - down) + lower * down
+    })
+}
+
+/// The pixels of the given cells. These count as scored: a pixel of another cell that interpolation reaches from
+/// beside blends a score with nothing.
+pub fn pixels_of_cells(cells: &[u32]) -> Mask {
+    let mut has_score = [false; CELL_GRID_SIDE * CELL_GRID_SIDE];
+    for cell in cells {
+        has_score[*cell as usize] = true;
+    }
+    Mask::from_fn(GridSize::new(IMAGE_SIDE, IMAGE_SIDE), |row, col| {
+        has_score[row / CELL_PX * CELL_GRID_SIDE + col / CELL_PX]
+    })
+}
