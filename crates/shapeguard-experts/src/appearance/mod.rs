@@ -1,0 +1,1 @@
+//! The appearance expert: a frozen CNN that describes colour cell by cell.
