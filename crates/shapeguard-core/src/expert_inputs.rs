@@ -1,16 +1,152 @@
 //! What the experts are given of a patch: normalised points for the shape expert, cells for the appearance expert
 //! (docs/method.md, "Patches" and "Appearance expert").
 
+use rayon::prelude::*;
+
 use crate::patches::PatchSet;
-use crate::settings::PatchSettings;
+use crate::seams::{CELL_COUNT, CELL_GRID_SIDE, IMAGE_SIDE};
+use crate::settings::{CellNeighbourhood, PatchSettings};
+
+/// Side of a cell, pixels (paper: 8).
+const CELL_SIDE_PX: usize = IMAGE_SIDE / CELL_GRID_SIDE;
 
 /// The normalised points of all patches, patch after patch: each patch scaled by 1 / (its largest axis extent),
 /// then centred on its mean.
-pub fn normalised_patch_points(_patches: &PatchSet) -> Vec<[f32; 3]> {
-    todo!()
+pub fn normalised_patch_points(patches: &PatchSet) -> Vec<[f32; 3]> {
+    let mut points = vec![[0.0f32; 3]; patches.patches.len() * patches.points_per_patch];
+    points.par_chunks_mut(patches.points_per_patch.max(1)).zip(&patches.patches).for_each(|(points, patch)| {
+        for (point, member) in points.iter_mut().zip(&patch.members) {
+            *point = patches.positions[*member as usize];
+        }
+        normalise(points);
+    });
+    points
+}
+
+fn normalise(points: &mut [[f32; 3]]) {
+    let mut min = [f32::INFINITY; 3];
+    let mut max = [f32::NEG_INFINITY; 3];
+    let mut sum = [0.0f64; 3];
+    for p in points.iter() {
+        for axis in 0..3 {
+            min[axis] = min[axis].min(p[axis]);
+            max[axis] = max[axis].max(p[axis]);
+            sum[axis] += f64::from(p[axis]);
+        }
+    }
+    // Patches of no extent do not leave `extract_patches`.
+    let extent = (0..3).map(|axis| max[axis] - min[axis]).fold(0.0, f32::max);
+    let mean = sum.map(|s| (s / points.len() as f64) as f32);
+    for p in points {
+        *p = [0, 1, 2].map(|axis| (p[axis] - mean[axis]) / extent);
+    }
 }
 
 /// The cells of each patch, ascending: those of its points, dilated, never across the image's border.
-pub fn patch_cells(_patches: &PatchSet, _settings: &PatchSettings) -> Vec<Vec<u32>> {
-    todo!()
+pub fn patch_cells(patches: &PatchSet, settings: &PatchSettings) -> Vec<Vec<u32>> {
+    let cell_of_point: Vec<usize> = patches
+        .pixels
+        .iter()
+        .map(|pixel| {
+            let (row, col) = (*pixel as usize / IMAGE_SIDE, *pixel as usize % IMAGE_SIDE);
+            row / CELL_SIDE_PX * CELL_GRID_SIDE + col / CELL_SIDE_PX
+        })
+        .collect();
+    let offsets = neighbourhood(settings);
+    patches
+        .patches
+        .par_iter()
+        .map(|patch| {
+            let mut touched = [false; CELL_COUNT];
+            patch.members.iter().for_each(|member| touched[cell_of_point[*member as usize]] = true);
+            dilated(&touched, &offsets)
+        })
+        .collect()
+}
+
+/// Row and column offsets of the cells that a cell brings along, itself included.
+fn neighbourhood(settings: &PatchSettings) -> Vec<(isize, isize)> {
+    // A longer reach covers the whole grid already.
+    let reach = settings.cell_dilation.min(2 * CELL_GRID_SIDE) as isize;
+    let is_near = |row: isize, col: isize| match settings.cell_neighbourhood {
+        CellNeighbourhood::CityBlock => row.abs() + col.abs() <= reach,
+        CellNeighbourhood::Square => true,
+    };
+    let range = || -reach..=reach;
+    range().flat_map(|row| range().map(move |col| (row, col))).filter(|(row, col)| is_near(*row, *col)).collect()
+}
+
+fn dilated(touched: &[bool; CELL_COUNT], offsets: &[(isize, isize)]) -> Vec<u32> {
+    let inside = |x: isize| (0..CELL_GRID_SIDE as isize).contains(&x);
+    let mut used = [false; CELL_COUNT];
+    for cell in (0..CELL_COUNT).filter(|cell| touched[*cell]) {
+        let (row, col) = ((cell / CELL_GRID_SIDE) as isize, (cell % CELL_GRID_SIDE) as isize);
+        for (down, right) in offsets {
+            if inside(row + down) && inside(col + right) {
+                used[(row + down) as usize * CELL_GRID_SIDE + (col + right) as usize] = true;
+            }
+        }
+    }
+    (0u32..).zip(used).filter_map(|(cell, used)| used.then_some(cell)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::patches::Patch;
+    use crate::settings::{Preset, Settings};
+
+    /// One patch of the given pixels on a plane, `x = col`, `y = row`.
+    fn one_patch(pixels: Vec<u32>) -> PatchSet {
+        let members = (0..pixels.len() as u32).collect();
+        let positions = pixels.iter().map(|p| [(p % 224) as f32 / 224.0, (p / 224) as f32 / 224.0, 0.5]).collect();
+        let points_per_patch = pixels.len();
+        PatchSet { pixels, positions, patches: vec![Patch { centre: 0, members }], points_per_patch, added_centres: 0 }
+    }
+
+    /// The 500 or so pixels of a disc: a patch on a surface that faces the camera.
+    fn disc(row: f32, col: f32) -> Vec<u32> {
+        let radius = (500.0 / std::f32::consts::PI).sqrt();
+        let near = |p: &u32| ((p / 224) as f32 - row).hypot((p % 224) as f32 - col) <= radius;
+        (0..224 * 224).filter(near).collect()
+    }
+
+    #[test]
+    fn a_frontal_patch_has_about_45_cells_or_62_with_a_square() {
+        let city_block = Settings::preset(Preset::Paper).patches;
+        let square = PatchSettings { cell_neighbourhood: CellNeighbourhood::Square, ..city_block.clone() };
+        let mut counts = [0.0f32; 2];
+        // The mean over 64 positions of the disc within a cell.
+        for i in 0..64u32 {
+            let patch = one_patch(disc(112.0 + (i / 8) as f32, 112.0 + (i % 8) as f32));
+            for (count, settings) in counts.iter_mut().zip([&city_block, &square]) {
+                *count += patch_cells(&patch, settings)[0].len() as f32 / 64.0;
+            }
+        }
+        assert!((43.0..47.0).contains(&counts[0]), "{counts:?}");
+        assert!((58.0..66.0).contains(&counts[1]), "{counts:?}");
+    }
+
+    #[test]
+    fn dilation_never_crosses_the_border() {
+        let city_block = Settings::preset(Preset::Paper).patches;
+        // The last pixel of the first row: cell (0, 27).
+        let cells = patch_cells(&one_patch(vec![223]), &city_block);
+        assert_eq!(cells, vec![vec![25, 26, 27, 28 + 26, 28 + 27, 56 + 27]]);
+        let none = PatchSettings { cell_dilation: 0, ..city_block.clone() };
+        assert_eq!(patch_cells(&one_patch(vec![0, 7, 8]), &none), vec![vec![0, 1]]);
+        let all = PatchSettings { cell_dilation: usize::MAX, ..city_block };
+        assert_eq!(patch_cells(&one_patch(vec![0]), &all)[0].len(), CELL_COUNT);
+    }
+
+    #[test]
+    fn patches_are_scaled_by_their_largest_extent_and_centred_on_their_mean() {
+        let mut patch = one_patch(vec![0, 1, 2, 224]);
+        patch.positions = vec![[1.0, 2.0, 3.0], [1.5, 2.0, 3.0], [1.0, 4.0, 3.0], [1.0, 2.0, 3.5]];
+        let points = normalised_patch_points(&patch);
+        // Extents 0.5, 2, 0.5: scaled by 1 / 2; all numbers are exact in binary.
+        let expected =
+            [[-0.0625, -0.25, -0.0625], [0.1875, -0.25, -0.0625], [-0.0625, 0.75, -0.0625], [-0.0625, -0.25, 0.1875]];
+        assert_eq!(points, expected);
+    }
 }
