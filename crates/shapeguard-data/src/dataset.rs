@@ -1,0 +1,227 @@
+//! Dataset layouts: which scans there are to learn from, to calibrate on and to test with.
+//!
+//! Known are an MVTec 3D-AD category (`train/good`, `validation/good`, `test/DEFECT`, each a folder of scans, the tests with
+//! `gt/`), and a bare folder of scans, all good. Everything is sorted by name.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::DataError;
+use crate::folder::{
+    CLOUDS, IMAGES, Listing, MASKS, SAMPLE_FOLDER_SHAPES, by_stem, check_partners, has_extension, name, samples_in,
+    with_image_beside,
+};
+use crate::scan_file::ScanSource;
+
+/// The name of the defect-free kind.
+pub const GOOD: &str = "good";
+
+/// A scan on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SampleEntry {
+    /// Its file name without extension.
+    pub name: String,
+    /// Its files.
+    pub source: ScanSource,
+}
+
+/// A scan on disk of which is known what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestEntry {
+    /// The scan.
+    pub sample: SampleEntry,
+    /// Its kind of defect; [`GOOD`] for none.
+    pub defect: String,
+    /// Where the defect is, if it is known.
+    pub truth: Option<PathBuf>,
+}
+
+/// The scans of one kind of part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dataset {
+    /// The folder's name.
+    pub name: String,
+    /// Good scans to learn from.
+    pub train: Vec<SampleEntry>,
+    /// Further good scans, for the threshold.
+    pub validation: Vec<SampleEntry>,
+    /// Scans to test with.
+    pub test: Vec<TestEntry>,
+}
+
+impl Dataset {
+    /// Finds the scans of an MVTec 3D-AD category or of a bare folder of scans.
+    ///
+    /// # Errors
+    /// If the folder cannot be read, is empty or has no known layout, or files lack their partners.
+    pub fn open(path: &Path) -> Result<Self, DataError> {
+        let listing = Listing::of(path)?;
+        if listing.is_empty() {
+            return Err(DataError::EmptyFolder { path: path.to_path_buf() });
+        }
+        let mut dataset = Self { name: folder_name(path), train: Vec::new(), validation: Vec::new(), test: Vec::new() };
+        if is_category(&listing) {
+            dataset.train = good_split(&path.join("train"))?;
+            dataset.validation = good_split(&path.join("validation"))?;
+            dataset.test = test_split(&path.join("test"))?;
+        } else if let Some(samples) = samples_in(path)? {
+            dataset.train = samples;
+        } else {
+            return Err(nothing_recognised(path, &listing));
+        }
+        Ok(dataset)
+    }
+}
+
+/// The categories of a dataset's root, sorted; the folder itself if it is a category.
+///
+/// # Errors
+/// If the folder cannot be read or holds no category.
+pub fn category_roots(root: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let listing = Listing::of(root)?;
+    if is_category(&listing) {
+        return Ok(vec![root.to_path_buf()]);
+    }
+    let roots = categories_among(&listing)?;
+    if roots.is_empty() {
+        return Err(nothing_recognised(root, &listing));
+    }
+    Ok(roots)
+}
+
+/// The scans that a path means: a cloud's file with the image that belongs to it, a folder of scans, a folder of such
+/// folders (`test/`), or the tests of a category. Sorted.
+///
+/// # Errors
+/// If the path cannot be read, is empty, or holds no scans; if a colour image is given in place of its cloud.
+pub fn discover_scans(path: &Path) -> Result<Vec<ScanSource>, DataError> {
+    let metadata = std::fs::metadata(path).map_err(|source| DataError::Read { path: path.to_path_buf(), source })?;
+    if !metadata.is_dir() {
+        return discover_file(path).map(|source| vec![source]);
+    }
+    let listing = Listing::of(path)?;
+    if listing.is_empty() {
+        return Err(DataError::EmptyFolder { path: path.to_path_buf() });
+    }
+    if is_category(&listing) {
+        let test = path.join("test");
+        return if test.is_dir() { discover_scans(&test) } else { Err(nothing_recognised(path, &listing)) };
+    }
+    let sources = |samples: Vec<SampleEntry>| samples.into_iter().map(|sample| sample.source);
+    if let Some(samples) = samples_in(path)? {
+        return Ok(sources(samples).collect());
+    }
+    let mut found = Vec::new();
+    for folder in &listing.folders {
+        found.extend(samples_in(folder)?.into_iter().flat_map(sources));
+    }
+    if found.is_empty() { Err(nothing_recognised(path, &listing)) } else { Ok(found) }
+}
+
+fn discover_file(path: &Path) -> Result<ScanSource, DataError> {
+    if has_extension(path, IMAGES) {
+        let parent = path.parent().map(name).unwrap_or_default();
+        let cloud_beside = CLOUDS.iter().any(|extension| path.with_extension(extension).is_file());
+        if cloud_beside || parent == "rgb" || parent == "gt" {
+            return Err(DataError::Unsupported {
+                path: path.to_path_buf(),
+                expected: "a cloud or a depth image".into(),
+                found: "the colour image or mask that belongs to one".into(),
+                remedy: "give the cloud; its colour image is found by its name".into(),
+            });
+        }
+    }
+    Ok(with_image_beside(path.to_path_buf()))
+}
+
+fn folder_name(path: &Path) -> String {
+    // `.` and `..` have names only once resolved.
+    path.canonicalize().map_or_else(|_| name(path), |path| name(&path))
+}
+
+fn is_category(listing: &Listing) -> bool {
+    listing.folders.iter().any(|folder| matches!(name(folder).as_str(), "train" | "test"))
+}
+
+fn categories_among(listing: &Listing) -> Result<Vec<PathBuf>, DataError> {
+    let mut roots = Vec::new();
+    for folder in &listing.folders {
+        if is_category(&Listing::of(folder)?) {
+            roots.push(folder.clone());
+        }
+    }
+    Ok(roots)
+}
+
+/// Good scans of `train/good` or, in users' own folders, `train` itself; none if there is no such split.
+fn good_split(split: &Path) -> Result<Vec<SampleEntry>, DataError> {
+    if !split.is_dir() {
+        return Ok(Vec::new());
+    }
+    let good = split.join(GOOD);
+    samples_of(if good.is_dir() { &good } else { split })
+}
+
+/// A folder's scans; it is an error if there are none.
+fn samples_of(folder: &Path) -> Result<Vec<SampleEntry>, DataError> {
+    let listing = Listing::of(folder)?;
+    if listing.is_empty() {
+        return Err(DataError::EmptyFolder { path: folder.to_path_buf() });
+    }
+    samples_in(folder)?.ok_or_else(|| DataError::NothingRecognised {
+        path: folder.to_path_buf(),
+        expected: SAMPLE_FOLDER_SHAPES.into(),
+        found: listing.describe(),
+    })
+}
+
+fn test_split(split: &Path) -> Result<Vec<TestEntry>, DataError> {
+    if !split.is_dir() {
+        return Ok(Vec::new());
+    }
+    let listing = Listing::of(split)?;
+    if listing.folders.is_empty() {
+        return Err(DataError::NothingRecognised {
+            path: split.to_path_buf(),
+            expected: "one folder per kind of defect, and good/".into(),
+            found: listing.describe(),
+        });
+    }
+    let mut entries = Vec::new();
+    for folder in listing.folders {
+        let defect = name(&folder);
+        let samples = samples_of(&folder)?;
+        let truths_folder = folder.join("gt");
+        let mut truths = match truths_folder.is_dir() {
+            true => by_stem(&Listing::of(&truths_folder)?.files, MASKS)?,
+            false => Default::default(),
+        };
+        let scans = samples.iter().map(|sample| (sample.name.clone(), ())).collect();
+        check_partners(&truths_folder, &truths, &folder, &scans, "add the scans or remove these masks")?;
+        // A good scan needs no mask; a defect lacks all masks or none.
+        if defect != GOOD && !truths.is_empty() {
+            check_partners(&folder, &scans, &truths_folder, &truths, "add the masks, or remove the folder gt")?;
+        }
+        entries.extend(samples.into_iter().map(|sample| {
+            let truth = truths.remove(&sample.name);
+            TestEntry { sample, defect: defect.clone(), truth }
+        }));
+    }
+    Ok(entries)
+}
+
+fn nothing_recognised(path: &Path, listing: &Listing) -> DataError {
+    let mut found = listing.describe();
+    if let Ok(roots) = categories_among(listing)
+        && !roots.is_empty()
+    {
+        let names: Vec<String> = roots.iter().map(|root| name(root)).collect();
+        found = format!("the categories {}: give one of them", names.join(", "));
+    }
+    DataError::NothingRecognised {
+        path: path.to_path_buf(),
+        expected: format!(
+            "a category (train/good, validation/good, test/DEFECT with {SAMPLE_FOLDER_SHAPES}), or {SAMPLE_FOLDER_SHAPES}"
+        ),
+        found,
+    }
+}
