@@ -1,8 +1,8 @@
 //! Seconds of foreground, resampling and patches on a synthetic 800 x 800 scan with about 90,000 part points, and how
 //! the kept pixels compare with a slow DBSCAN's.
 //!
-//! `RAYON_NUM_THREADS=1 cargo run --release -p shapeguard-core --example foreground_timing`: with one thread the seconds
-//! are CPU seconds.
+//! `RAYON_NUM_THREADS=1 cargo run --release -p shapeguard-core --example foreground_timing`: with one thread
+//! the seconds are CPU seconds.
 #![allow(clippy::print_stdout)] // Printing is what this program is for.
 
 #[path = "../tests/synthetic/mod.rs"]

@@ -2,8 +2,8 @@
 //!
 //! Colour is resized as `torch.nn.functional.interpolate(mode="bicubic", antialias=True)` and Pillow do it: a separable
 //! cubic with a = -0.5 that widens with the scale, weights normalised to 1. In floating point without rounding
-//! to 8 bits between the passes (Pillow rounds), clamped to `0.0..=1.0` at the end (torch does not). Pinned by the golden
-//! `tests/goldens/resample.json`. Cloud and masks share one source pixel, unlike the reference, where they differ by
+//! to 8 bits between the passes (Pillow rounds), clamped to `0.0..=1.0` at the end (torch does not). Pinned by
+//! the golden `tests/goldens/resample.json`. Cloud and masks share one source pixel, unlike the reference, where they differ by
 //! up to 1.8 pixels.
 
 use rayon::prelude::*;

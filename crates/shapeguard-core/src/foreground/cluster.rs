@@ -18,8 +18,8 @@ const REACH: i32 = 2;
 
 /// The cluster of each point, `None` for noise. Clusters are numbered from 0 by their first core point.
 ///
-/// A point is a core point if at least `min_points` points, itself counted, lie within `eps_m`. Coordinates are finite and
-/// span less than 2^30 `eps_m`.
+/// A point is a core point if at least `min_points` points, itself counted, lie within `eps_m`.
+/// Coordinates are finite and span less than 2^30 `eps_m`.
 pub fn dbscan(points_m: &[[f32; 3]], eps_m: f32, min_points: usize) -> Vec<Option<u32>> {
     let cubes = Cubes::new(points_m, eps_m);
     let core = cubes.core_points(min_points);
@@ -193,10 +193,9 @@ impl Cubes {
     fn label(&self, n_points: usize, core: &Core, roots: &[u32]) -> Vec<Option<u32>> {
         // The first core point of each cluster, by root; it orders the clusters.
         let mut first = vec![u32::MAX; self.len()];
-        for cube in 0..self.len() {
-            if let Some(index) = core.first[cube] {
-                let root = roots[cube] as usize;
-                first[root] = first[root].min(index);
+        for (root, cube_first) in roots.iter().zip(&core.first) {
+            if let Some(index) = cube_first {
+                first[*root as usize] = first[*root as usize].min(*index);
             }
         }
         let first_of = |cube: usize| core.first[cube].map(|_| first[roots[cube] as usize]);
@@ -238,10 +237,8 @@ impl Bounds {
     const EMPTY: Self = Self { min: [f32::INFINITY; 3], max: [f32::NEG_INFINITY; 3] };
 
     fn include(&mut self, p: [f32; 3]) {
-        for axis in 0..3 {
-            self.min[axis] = self.min[axis].min(p[axis]);
-            self.max[axis] = self.max[axis].max(p[axis]);
-        }
+        self.min = [0, 1, 2].map(|axis| self.min[axis].min(p[axis]));
+        self.max = [0, 1, 2].map(|axis| self.max[axis].max(p[axis]));
     }
 
     /// Squared distance of a point from the box, never above that from a point in it.

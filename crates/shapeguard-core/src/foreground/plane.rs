@@ -4,8 +4,10 @@
 //! with most points nearer than `plane_inlier_m` wins, and is refitted to those points. Differences, ours:
 //! - Hypotheses are ranked on a regular subset of at most [`MAX_SCORED_POINTS`] border points, because a share is
 //!   estimated well enough by them; refit and reported support use every border point.
-//! - The refit is repeated until it changes no point's membership, at most [`MAX_REFITS`] times: with 50 points per hypothesis hardly one
-//!   is free of points that are not on the table.
+//! - The refit is repeated until it changes no point's membership, at most [`MAX_REFITS`] times: of hypotheses of 50
+//!   points hardly one is free of points that are not on the table.
+//!   A part over 40 % of the border still defeats them (no plane, or a slanted one); hypotheses of three points do not
+//!   suffer from that (test `a_part_on_the_border_does_not_tilt_the_table`).
 //! - The random generator is seeded (test `the_plane_does_not_depend_on_the_number_of_threads`).
 
 use rand::SeedableRng;
@@ -226,9 +228,9 @@ fn symmetric_eigen(mut m: [[f64; 3]; 3]) -> ([f64; 3], [[f64; 3]; 3]) {
             for row in &mut m {
                 (row[p], row[q]) = (cos * row[p] - sin * row[q], sin * row[p] + cos * row[q]);
             }
-            for k in 0..3 {
-                (m[p][k], m[q][k]) = (cos * m[p][k] - sin * m[q][k], sin * m[p][k] + cos * m[q][k]);
-            }
+            let (row_p, row_q) = (m[p], m[q]);
+            m[p] = [0, 1, 2].map(|k| cos * row_p[k] - sin * row_q[k]);
+            m[q] = [0, 1, 2].map(|k| sin * row_p[k] + cos * row_q[k]);
             (m[p][q], m[q][p]) = (0.0, 0.0);
             for row in &mut vectors {
                 (row[p], row[q]) = (cos * row[p] - sin * row[q], sin * row[p] + cos * row[q]);
