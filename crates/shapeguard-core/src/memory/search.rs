@@ -12,17 +12,15 @@ use rayon::prelude::*;
 use crate::matrix::{Matrix, dot, multiply_transposed};
 use crate::seams::{BankSearch, Neighbour};
 
-/// Bank rows of one task. With [`QUERY_BLOCK`] queries the block of products takes 0.5 MiB and stays in a core's
-/// second-level cache.
-const BANK_BLOCK: usize = 512;
+/// Bank rows of one task. With [`QUERY_BLOCK`] queries its products take 1 MiB, about a core's second-level cache
+/// (measured with `examples/metrics_timing.rs`: twice as many rows are 8 % faster on one core, and share out worse).
+const BANK_BLOCK: usize = 1024;
 /// Queries of one task.
 const QUERY_BLOCK: usize = 256;
-/// Queries whose candidates are held at a time; bounds memory (about 30 MB for a bank of 200,000 rows and k = 10).
+/// Queries whose candidates are held at a time; bounds memory (about 40 MB for a bank of 200,000 rows and k = 10).
 const QUERIES_IN_FLIGHT: usize = 4 * QUERY_BLOCK;
-/// Products that are compared with the threshold at once.
-const SCAN_LANES: usize = 16;
-/// Candidates beyond `k` that are kept before those that have become hopeless are dropped.
-const CANDIDATE_SLACK: usize = 64;
+/// Values of a group whose minimum stands for it while the threshold is sought.
+const GROUP_VALUES: usize = 16;
 
 /// Exact search by blocked matrix products.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,11 +32,11 @@ impl BankSearch for ExactSearch {
     /// of the caller.
     fn nearest(&self, bank: &Matrix, allowed: Option<&[u32]>, queries: &Matrix, k: usize) -> Vec<Vec<Neighbour>> {
         let n = allowed.map_or(bank.rows(), <[u32]>::len);
-        if n == 0 || k == 0 {
+        let width = bank.cols();
+        if n == 0 || k == 0 || width == 0 {
             return vec![Vec::new(); queries.rows()];
         }
-        assert_eq!(bank.cols(), queries.cols(), "queries must be as long as the bank's features");
-        let width = bank.cols();
+        assert_eq!(width, queries.cols(), "queries must be as long as the bank's features");
         let starts: Vec<usize> = (0..n).step_by(BANK_BLOCK).collect();
         let mut found = Vec::with_capacity(queries.rows());
         for first in (0..queries.rows()).step_by(QUERIES_IN_FLIGHT) {
@@ -48,7 +46,7 @@ impl BankSearch for ExactSearch {
                 .map(|start| {
                     let block = BankBlock::new(bank, allowed, *start, (*start + BANK_BLOCK).min(n));
                     let values = &queries.as_slice()[first * width..last * width];
-                    values.chunks(QUERY_BLOCK * width.max(1)).flat_map(|part| block.propose(part, k)).collect()
+                    values.chunks(QUERY_BLOCK * width).flat_map(|part| block.propose(part, k)).collect()
                 })
                 .collect();
             found.par_extend((first..last).into_par_iter().map(|query| {
@@ -106,11 +104,7 @@ impl<'a> BankBlock<'a> {
                 }
             }
         };
-        let half_norms: Vec<f32> = if width == 0 {
-            vec![0.0; end - first]
-        } else {
-            rows.chunks_exact(width).map(|row| 0.5 * dot(row, row)).collect()
-        };
+        let half_norms: Vec<f32> = rows.chunks_exact(width).map(|row| 0.5 * dot(row, row)).collect();
         let largest_norm = half_norms.iter().fold(0.0f32, |a, b| a.max(2.0 * b)).sqrt();
         Self { first, rows, half_norms, largest_norm, width }
     }
@@ -118,17 +112,18 @@ impl<'a> BankBlock<'a> {
     /// Proposals for queries that lie side by side in memory.
     fn propose(&self, queries: &[f32], k: usize) -> Vec<Proposal> {
         let n = self.half_norms.len();
-        let m = queries.len().checked_div(self.width).unwrap_or(0);
+        let m = queries.len() / self.width;
         let mut products = vec![0.0; m * n];
         multiply_transposed(queries, &self.rows, &mut products, m, self.width, n, false);
         let propose_one = |(query, products): (&[f32], &mut [f32])| {
             for (value, half_norm) in products.iter_mut().zip(&self.half_norms) {
-                *value = half_norm - *value;
+                // What is no number is as far away as can be, and shows as such in the exact distance.
+                *value = (half_norm - *value).min(f32::INFINITY);
             }
             let error = self.error_bound(dot(query, query).sqrt());
             Proposal { candidates: self.smallest(products, k, error), error }
         };
-        queries.chunks_exact(self.width.max(1)).zip(products.chunks_exact_mut(n)).map(propose_one).collect()
+        queries.chunks_exact(self.width).zip(products.chunks_exact_mut(n)).map(propose_one).collect()
     }
 
     /// Bound on the error of `|b|^2 / 2 - <q, b>` in `f32`: each sum of `d` products is off by at most
@@ -139,44 +134,46 @@ impl<'a> BankBlock<'a> {
         if bound.is_nan() { f32::INFINITY } else { bound }
     }
 
-    /// All candidates among `values` that may be one of the `k` smallest, given the error.
+    /// All candidates among `values` that may be one of the `k` smallest, given the error. The `k`-th smallest minimum
+    /// of disjoint groups bounds the `k`-th smallest value from above, and few groups lie below it.
     fn smallest(&self, values: &[f32], k: usize, error: f32) -> Vec<Candidate> {
-        let mut candidates = Vec::with_capacity(k + CANDIDATE_SLACK);
+        let groups = values.len().div_ceil(GROUP_VALUES);
+        // Group `g` holds the values `g, g + groups, ...`, so that all minima are taken side by side.
+        let mut minima = values[..groups].to_vec();
+        for part in values[groups..].chunks(groups) {
+            minima.iter_mut().zip(part).for_each(|(least, value)| *least = least.min(*value));
+        }
         let mut threshold = f32::INFINITY;
-        for (chunk, lane_values) in values.chunks(SCAN_LANES).enumerate() {
-            // Written so that NaN passes: such features must surface, not vanish.
-            let hits = lane_values.iter().fold(0, |hits, value| hits + i32::from(!is_above(*value, threshold)));
-            if hits == 0 {
-                continue;
-            }
-            for (lane, value) in lane_values.iter().enumerate() {
-                if !is_above(*value, threshold) {
-                    candidates.push(Candidate { row: (self.first + chunk * SCAN_LANES + lane) as u32, value: *value });
-                }
-            }
-            if candidates.len() >= k + CANDIDATE_SLACK {
-                threshold = prune(&mut candidates, k, error);
+        if k <= groups {
+            let mut unordered = minima.clone();
+            let (_, kth, _) = unordered.select_nth_unstable_by(k - 1, f32::total_cmp);
+            threshold = not_below(*kth, error);
+        }
+        let mut candidates = Vec::with_capacity(2 * k);
+        for (group, least) in minima.iter().enumerate() {
+            if *least <= threshold {
+                let of_group = (group..values.len()).step_by(groups).filter(|index| values[*index] <= threshold);
+                candidates
+                    .extend(of_group.map(|index| Candidate { row: (self.first + index) as u32, value: values[index] }));
             }
         }
-        prune(&mut candidates, k, error);
         candidates
     }
 }
 
-fn is_above(value: f32, threshold: f32) -> bool {
-    value > threshold
+/// The value above which a row cannot be among the nearest, if the last of these has `value` give or take `error`.
+fn not_below(value: f32, error: f32) -> f32 {
+    let threshold = value + 2.0 * error;
+    if threshold.is_nan() { f32::INFINITY } else { threshold }
 }
 
-/// Drops candidates that cannot be among the `k` nearest; returns the value above which a row cannot.
-fn prune(candidates: &mut Vec<Candidate>, k: usize, error: f32) -> f32 {
-    if candidates.len() < k {
-        return f32::INFINITY;
+/// Drops candidates that cannot be among the `k` nearest.
+fn prune(candidates: &mut Vec<Candidate>, k: usize, error: f32) {
+    if k < candidates.len() {
+        let (_, kth, _) = candidates.select_nth_unstable_by(k - 1, |a, b| a.value.total_cmp(&b.value));
+        let threshold = not_below(kth.value, error);
+        candidates.retain(|candidate| candidate.value <= threshold);
     }
-    let (_, kth, _) = candidates.select_nth_unstable_by(k - 1, |a, b| a.value.total_cmp(&b.value));
-    let threshold = kth.value + 2.0 * error;
-    let threshold = if threshold.is_nan() { f32::INFINITY } else { threshold };
-    candidates.retain(|candidate| !is_above(candidate.value, threshold));
-    threshold
 }
 
 /// The `k` nearest of all blocks' candidates, by distances computed from the differences.
@@ -210,7 +207,7 @@ fn by_distance_then_row(a: (f64, u32), b: (f64, u32)) -> Ordering {
     a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
 }
 
-/// Squared Euclidean distance, in `f64` and eight fixed lanes.
+/// Squared Euclidean distance, in `f64` and eight fixed lanes; NaN, which then sorts last, is always positive.
 fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
     let mut lanes = [0.0f64; 8];
     for (x, y) in a.chunks(8).zip(b.chunks(8)) {
@@ -219,7 +216,8 @@ fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
             *lane += difference * difference;
         }
     }
-    lanes.iter().sum()
+    let sum: f64 = lanes.iter().sum();
+    if sum.is_nan() { f64::NAN } else { sum }
 }
 
 #[cfg(test)]

@@ -77,6 +77,13 @@ fn features_that_are_no_numbers_surface_in_the_distances() {
     let found = ExactSearch.nearest(&bank, None, &Matrix::from_vec(1, 3, vec![f32::NAN; 3]), 4);
     assert_eq!(found[0].len(), 4);
     assert!(found[0].iter().all(|neighbour| neighbour.squared_distance.is_nan()));
+    // A damaged row of the bank is the last to be found, with either sign of NaN.
+    for nan in [f32::NAN, -f32::NAN] {
+        let bank = Matrix::from_vec(3, 1, vec![nan, 9.0, 5.0]);
+        let query = Matrix::from_vec(1, 1, vec![4.0]);
+        assert_eq!(rows_of(&ExactSearch.nearest(&bank, None, &query, 2)[0]), [2, 1]);
+        assert_eq!(rows_of(&ExactSearch.nearest(&bank, None, &query, 3)[0]), [2, 1, 0]);
+    }
 }
 
 #[test]
