@@ -136,7 +136,8 @@ pub(super) fn fbm(seed: u32, p: super::vector::Vec3, frequency: f32, octaves: u3
     for octave in 0..octaves {
         // An offset per octave keeps the lattices from coinciding at the origin.
         let shift = 17.3 * octave as f32;
-        sum += amplitude * value_noise(seed.wrapping_add(octave), p.x * f + shift, p.y * f - shift, p.z * f + 0.5 * shift);
+        sum +=
+            amplitude * value_noise(seed.wrapping_add(octave), p.x * f + shift, p.y * f - shift, p.z * f + 0.5 * shift);
         total += amplitude;
         amplitude *= 0.5;
         f *= 2.0;

@@ -1,0 +1,192 @@
+//! A part in its own frame: a solid and perhaps a defect; rays that meet it; and its surface as the outside sees it.
+
+use std::sync::Arc;
+
+use super::defect::Defect;
+use super::solids::Solid;
+use super::vector::{Bounds, Rigid, Vec3, vec3};
+
+/// A ray has met the surface when it is nearer than this, millimetres: far below the sensor's noise.
+const HIT_MM: f32 = 0.006;
+/// Steps after which a ray gives up; grazing rays need the most.
+const MAX_STEPS: usize = 160;
+/// Beyond this distance from the bounding box its distance stands for the part's, millimetres.
+const FAR_MM: f32 = 3.0;
+
+/// Central differences of a scalar field.
+pub(super) fn gradient(field: impl Fn(Vec3) -> f32, p: Vec3, h: f32) -> Vec3 {
+    let (x, y, z) = (vec3(h, 0.0, 0.0), vec3(0.0, h, 0.0), vec3(0.0, 0.0, h));
+    vec3(field(p + x) - field(p - x), field(p + y) - field(p - y), field(p + z) - field(p - z)) * (0.5 / h)
+}
+
+/// A solid with or without a defect.
+#[derive(Clone)]
+pub(super) struct Part {
+    pub solid: Arc<dyn Solid>,
+    pub defect: Option<Defect>,
+    bounds: Bounds,
+    step_scale: f32,
+}
+
+impl Part {
+    pub fn new(solid: Arc<dyn Solid>, defect: Option<Defect>) -> Self {
+        let mut bounds = solid.bounds();
+        let mut step_scale = solid.step_scale();
+        if let Some(defect) = defect.as_ref().filter(|d| d.changes_shape()) {
+            bounds = Bounds { min: bounds.min, max: bounds.max.max(defect.region.max) };
+            // A dent's or a bend's slope adds to the solid's own.
+            step_scale *= 0.7;
+        }
+        Self { solid, defect, bounds, step_scale }
+    }
+
+    /// A box that the surface never leaves.
+    pub fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    /// Distance to the surface, negative inside, millimetres.
+    pub fn distance(&self, p: Vec3) -> f32 {
+        let outside = (self.bounds.min - p).max(p - self.bounds.max).max(Vec3::default()).length();
+        if outside > FAR_MM {
+            return outside;
+        }
+        let Some(defect) = self.defect.as_ref().filter(|d| d.changes_shape()) else { return self.solid.distance(p) };
+        let d = self.solid.distance(defect.undeformed(p));
+        let b = defect.region;
+        let in_region =
+            p.x > b.min.x && p.y > b.min.y && p.z > b.min.z && p.x < b.max.x && p.y < b.max.y && p.z < b.max.z;
+        if in_region { defect.distance(p, d) } else { d }
+    }
+
+    /// The outward unit normal.
+    pub fn normal(&self, p: Vec3) -> Vec3 {
+        // Four corners of a tetrahedron: the cheapest differences; their error at 0.03 mm is below the sensor's noise.
+        const H: f32 = 0.03;
+        let k = [vec3(1.0, -1.0, -1.0), vec3(-1.0, -1.0, 1.0), vec3(-1.0, 1.0, -1.0), vec3(1.0, 1.0, 1.0)];
+        k.iter().fold(Vec3::default(), |sum, k| sum + *k * self.distance(p + *k * H)).unit()
+    }
+
+    /// Colour of the surface.
+    pub fn albedo(&self, p: Vec3, n: Vec3) -> [f32; 3] {
+        match &self.defect {
+            None => self.solid.albedo(p, n),
+            Some(defect) => {
+                let colour = self.solid.albedo(defect.undeformed(p), n);
+                defect.albedo(p, colour, self.solid.inside_colour())
+            }
+        }
+    }
+
+    /// Where the ray first meets the surface between `from` and `to`.
+    pub fn meet(&self, origin: Vec3, direction: Vec3, from: f32, to: f32) -> Option<f32> {
+        let mut t = from;
+        for _ in 0..MAX_STEPS {
+            let d = self.distance(origin + direction * t);
+            if d < HIT_MM {
+                return Some(t);
+            }
+            t += d * self.step_scale;
+            if t > to {
+                return None;
+            }
+        }
+        // Ran along the surface to the end: it counts as met where it is all but on it.
+        (self.distance(origin + direction * t) < 0.1).then_some(t)
+    }
+
+    /// How far all rays of a narrow cone may go before the first can meet the surface.
+    pub fn cone_free(&self, origin: Vec3, direction: Vec3, from: f32, to: f32, radius_per_mm: f32) -> f32 {
+        let mut t = from;
+        for _ in 0..MAX_STEPS {
+            let free = self.distance(origin + direction * t) * self.step_scale - t * radius_per_mm;
+            if free < 0.25 || t > to {
+                break;
+            }
+            t += free;
+        }
+        t
+    }
+
+    /// Whether something lies between a surface point and a light: 0 fully lit, 1 fully in shadow; `sharpness` is the
+    /// distance over which a grazing ray counts as partly blocked, as a share of the way gone.
+    pub fn shadow(&self, p: Vec3, to_light: Vec3, start: f32, sharpness: f32, max_steps: usize) -> f32 {
+        let Some((enter, leave)) = self.bounds.clip(p, to_light) else { return 0.0 };
+        let mut t = enter.max(start);
+        let mut lit = 1.0f32;
+        for _ in 0..max_steps {
+            if t > leave {
+                break;
+            }
+            let d = self.distance(p + to_light * t);
+            lit = lit.min(d / (sharpness * t));
+            if lit <= 0.0 {
+                return 1.0;
+            }
+            t += (d * self.step_scale).max(0.15);
+        }
+        1.0 - lit
+    }
+}
+
+/// The part's surface as it was scanned, good or defective, in the camera's frame. Queried by those who train or check
+/// the shape expert.
+#[derive(Clone)]
+pub struct Surface {
+    pub(super) part: Part,
+    /// Millimetres of the part's frame to millimetres of the camera's.
+    pub(super) camera_from_part: Rigid,
+}
+
+impl Surface {
+    /// Signed distance (metres, negative inside) from a point in the camera's frame to the surface, and the unit
+    /// gradient of that distance.
+    ///
+    /// The distance field of a displaced solid is only near to a distance, so the nearest surface point is searched:
+    /// steps along the field's gradient onto the surface, and along the surface towards the point. Within 5 mm of the
+    /// surface the result is accurate to some hundredths of a millimetre where the nearest point is unique.
+    pub fn signed_distance(&self, p_camera_m: [f32; 3]) -> (f32, [f32; 3]) {
+        /// Steps of the search; four leave less than 0.02 mm on all categories (measured by the test).
+        const STEPS: usize = 6;
+        /// Half width of the differences, millimetres.
+        const H_MM: f32 = 0.03;
+        let p = self.camera_from_part.inverse_point(Vec3::from_array(p_camera_m) * 1000.0);
+        let field = |q: Vec3| self.part.distance(q);
+        let d0 = field(p);
+        let sign = if d0 < 0.0 { -1.0 } else { 1.0 };
+        let mut foot = p;
+        let mut d = d0;
+        let mut best: Option<(f32, Vec3)> = None;
+        let mut normal = Vec3::default();
+        for step in 0..STEPS {
+            let g = gradient(field, foot, H_MM);
+            let norm = g.length().max(0.2);
+            normal = g.unit();
+            let mut move_by = -normal * (d / norm).clamp(-20.0, 20.0);
+            if step > 0 {
+                // Along the surface, towards the point; halved, because a curved surface overshoots.
+                let away = p - foot;
+                move_by = move_by + (away - normal * away.dot(normal)) * 0.6;
+            }
+            foot = foot + move_by;
+            d = field(foot);
+            if d.abs() < 0.02 {
+                let length = (p - foot).length();
+                if best.is_none_or(|(least, _)| length < least) {
+                    best = Some((length, foot));
+                }
+            }
+        }
+        let (length, foot) = best.unwrap_or(((p - foot).length(), foot));
+        let direction = if length > 0.05 { (p - foot) * (sign / length) } else { normal };
+        // Very near the surface the field itself, divided by its slope, is the better distance.
+        let distance = if length > 0.05 { sign * length } else { d0 / gradient(field, p, H_MM).length().max(0.2) };
+        (distance * 1e-3, self.camera_from_part.direction(direction).to_array())
+    }
+}
+
+impl std::fmt::Debug for Surface {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Surface").field("camera_from_part", &self.camera_from_part).finish_non_exhaustive()
+    }
+}

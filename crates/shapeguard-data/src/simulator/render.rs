@@ -1,0 +1,187 @@
+//! What the camera's rays meet: the noise-free picture of surface and colour, before the sensor spoils it.
+//!
+//! Sphere tracing (J. C. Hart, 1996), only inside the part's projected bounding box, seeded tile by tile with a cone
+//! that stays clear of the surface.
+
+use rayon::prelude::*;
+use shapeguard_core::grid::{GridSize, Mask};
+
+use super::part::Part;
+use super::scene::Scene;
+use super::vector::{Bounds, Vec3, vec3};
+
+/// Side of the tiles that share a cone, pixels.
+const TILE: usize = 8;
+
+/// What a pixel sees.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Seen {
+    /// Distance along the ray, millimetres.
+    pub range: f32,
+    /// The part, not the table.
+    pub part: bool,
+    /// Surface point in the part's frame.
+    pub point: Vec3,
+    /// Outward unit normal in the part's frame.
+    pub normal: Vec3,
+    /// Colour of the surface.
+    pub albedo: [f32; 3],
+}
+
+/// A rectangle of pixels: rows and columns, the end excluded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Window {
+    pub rows: [usize; 2],
+    pub cols: [usize; 2],
+}
+
+impl Window {
+    /// The pixels that may see a box of the part's frame, `margin` pixels more on each side.
+    pub fn of(bounds: Bounds, scene: &Scene, margin: f32) -> Self {
+        let (mut low, mut high) = ([f32::MAX; 2], [f32::MIN; 2]);
+        for corner in bounds.corners() {
+            let pixel = scene.pixel(corner);
+            for axis in 0..2 {
+                low[axis] = low[axis].min(pixel[axis] - margin);
+                high[axis] = high[axis].max(pixel[axis] + margin);
+            }
+        }
+        let range = |axis: usize, n: usize| {
+            let clamped = |x: f32| (x.max(0.0) as usize).min(n);
+            [clamped(low[axis].floor()), clamped(high[axis].ceil() + 1.0)]
+        };
+        Self { rows: range(0, scene.camera.image_height), cols: range(1, scene.camera.image_width) }
+    }
+
+    pub fn contains(&self, row: usize, col: usize) -> bool {
+        (self.rows[0]..self.rows[1]).contains(&row) && (self.cols[0]..self.cols[1]).contains(&col)
+    }
+
+    pub fn width(&self) -> usize {
+        self.cols[1].saturating_sub(self.cols[0])
+    }
+
+    pub fn height(&self) -> usize {
+        self.rows[1].saturating_sub(self.rows[0])
+    }
+}
+
+/// What the pixels of a window see, row by row; pixels outside see the table.
+#[derive(Clone, Debug)]
+pub(super) struct Picture {
+    pub window: Window,
+    pub seen: Vec<Seen>,
+}
+
+impl Picture {
+    pub fn get(&self, row: usize, col: usize) -> Option<&Seen> {
+        self.window
+            .contains(row, col)
+            .then(|| &self.seen[(row - self.window.rows[0]) * self.window.width() + col - self.window.cols[0]])
+    }
+
+    /// Whether this picture's window lies in another's.
+    pub fn window_within(&self, other: &Picture) -> bool {
+        let inside = |a: [usize; 2], b: [usize; 2]| b[0] <= a[0] && a[1] <= b[1];
+        inside(self.window.rows, other.window.rows) && inside(self.window.cols, other.window.cols)
+    }
+
+    /// Puts another picture's pixels over this one's.
+    pub fn overlay(&mut self, other: &Picture) {
+        let width = self.window.width();
+        for row in other.window.rows[0]..other.window.rows[1] {
+            for col in other.window.cols[0]..other.window.cols[1] {
+                if self.window.contains(row, col)
+                    && let Some(seen) = other.get(row, col)
+                {
+                    self.seen[(row - self.window.rows[0]) * width + col - self.window.cols[0]] = *seen;
+                }
+            }
+        }
+    }
+}
+
+/// The table as a pixel sees it.
+pub(super) fn table(scene: &Scene, direction: Vec3) -> Seen {
+    let range = scene.to_table(direction);
+    let point = scene.eye + direction * range;
+    let grain = super::random::fbm(scene.table_seed, point, 0.35, 2);
+    let albedo = scene.table_colour.map(|c| c * (1.0 + 0.10 * grain));
+    Seen { range, part: false, point, normal: scene.table_normal, albedo }
+}
+
+/// Looks at the part through a window, every pixel.
+pub(super) fn look(part: &Part, scene: &Scene, window: Window) -> Picture {
+    let width = window.width();
+    let mut seen =
+        vec![
+            Seen { range: 0.0, part: false, point: Vec3::default(), normal: vec3(0.0, 0.0, 1.0), albedo: [0.0; 3] };
+            width * window.height()
+        ];
+    if !seen.is_empty() {
+        seen.par_chunks_mut(width * TILE).enumerate().for_each(|(band, pixels)| {
+            let first_row = window.rows[0] + band * TILE;
+            for first_col in (0..width).step_by(TILE) {
+                look_at_tile(part, scene, window, first_row, first_col, pixels);
+            }
+        });
+    }
+    Picture { window, seen }
+}
+
+/// Traces one tile; `pixels` are the tile's rows over the window's whole width.
+fn look_at_tile(part: &Part, scene: &Scene, window: Window, first_row: usize, first_col: usize, pixels: &mut [Seen]) {
+    let width = window.width();
+    let rows = pixels.len() / width;
+    let cols = TILE.min(width - first_col);
+    let middle = scene.ray(first_row + TILE / 2, window.cols[0] + first_col + TILE / 2);
+    // Half a tile's diagonal and a pixel, as an angle (an upper bound off the axis).
+    let spread = (0.5 * TILE as f32 * std::f32::consts::SQRT_2 + 1.0) / scene.camera.focal_length_px;
+    let limit = scene.to_table(middle) + 20.0;
+    let near = (scene.eye.dot(vec3(0.0, 0.0, 1.0)) - part.bounds().max.z) * 0.9;
+    let start = part.cone_free(scene.eye, middle, near.max(1.0), limit, spread);
+    for row in 0..rows {
+        for col in first_col..first_col + cols {
+            let direction = scene.ray(first_row + row, window.cols[0] + col);
+            pixels[row * width + col] = look_along(part, scene, direction, start * 0.998);
+        }
+    }
+}
+
+fn look_along(part: &Part, scene: &Scene, direction: Vec3, start: f32) -> Seen {
+    let to_table = scene.to_table(direction);
+    let met = part
+        .bounds()
+        .grown(0.5)
+        .clip(scene.eye, direction)
+        .and_then(|(enter, leave)| part.meet(scene.eye, direction, enter.max(start), leave.min(to_table)));
+    match met {
+        Some(range) => {
+            let point = scene.eye + direction * range;
+            let normal = part.normal(point);
+            Seen { range, part: true, point, normal, albedo: part.albedo(point, normal) }
+        }
+        None => table(scene, direction),
+    }
+}
+
+/// Geometry counts as changed from this on, millimetres: some deviations of the sensor's noise on a frontal surface.
+pub(super) const CHANGED_MM: f32 = 0.15;
+/// Colour counts as changed from this on, of 1: about eight of 255 levels, just visible in a uniform patch.
+pub(super) const CHANGED_ALBEDO: f32 = 0.03;
+
+/// The pixels of a window where two pictures differ, in surface or in colour.
+pub(super) fn difference(good: &Picture, bad: &Picture, size: GridSize) -> Mask {
+    let mut mask = Mask::filled(size, false);
+    let window = bad.window;
+    for row in window.rows[0]..window.rows[1] {
+        for col in window.cols[0]..window.cols[1] {
+            if let (Some(a), Some(b)) = (good.get(row, col), bad.get(row, col)) {
+                let moved = (a.range - b.range).abs() > CHANGED_MM;
+                let recoloured = (0..3).any(|i| (a.albedo[i] - b.albedo[i]).abs() > CHANGED_ALBEDO);
+                mask[(row, col)] = (a.part || b.part) && (a.part != b.part || moved || recoloured);
+            }
+        }
+    }
+    mask
+}
