@@ -39,6 +39,7 @@ pub(crate) fn decode(bytes: &[u8], max_pixels: usize) -> Result<TiffImage, Fault
         return Err(unsupported(format!("{channels} channel(s){pages}")));
     }
     let area = size.area();
+    check_tile(&decoder, channels)?;
     // Eight bytes a value: the largest kind that is accepted below.
     let most_bytes = area * usize::from(channels) * 8;
     check_expansion(area as u64 * u64::from(channels), bytes.len())?;
@@ -67,6 +68,22 @@ pub(crate) fn decode(bytes: &[u8], max_pixels: usize) -> Result<TiffImage, Fault
         values.chunks_exact(3).map(|xyz| [xyz[0], xyz[1], xyz[2]]).collect()
     };
     Grid::new(size, points).map(TiffImage::Xyz).map_err(grid)
+}
+
+/// Refuses tiles so wide or high that no image has them: `tiff` allocates a tile's row without asking its limits.
+fn check_tile(decoder: &Decoder<Cursor<&[u8]>>, channels: u16) -> Result<(), Fault> {
+    if decoder.get_chunk_type() == ChunkType::Strip {
+        return Ok(());
+    }
+    let (width, height) = decoder.chunk_dimensions();
+    let bytes = u128::from(width) * u128::from(height) * u128::from(channels) * 8;
+    if bytes > MAX_TILE_BYTES as u128 {
+        return Err(Fault::damaged(
+            format!("tiles of at most {MAX_TILE_BYTES} bytes"),
+            format!("{width} x {height} pixels"),
+        ));
+    }
+    Ok(())
 }
 
 /// All planes, one after the other, of an image whose planes are tiled one after the other.

@@ -33,6 +33,18 @@ fn every_tiff_variant_is_read_bit_exactly() {
 }
 
 #[test]
+fn several_tiles_are_put_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("a.png");
+    shapeguard_data::write_rgb_png(&image, &Grid::filled(GridSize::new(20, 35), [9; 3]), false).unwrap();
+    let read = |name: &str| read(&ScanSource::with_rgb(golden(name), &image)).unwrap_or_else(|error| panic!("{error}"));
+    let truth = read("several_tiles.npy");
+    for name in goldens("several_tiles", ".tiff") {
+        assert_eq!(read(&name), truth, "{name}");
+    }
+}
+
+#[test]
 fn clouds_with_colours_are_read_bit_exactly() {
     for name in [
         "ascii.pcd",
@@ -99,9 +111,8 @@ fn depth_images_become_clouds() {
                 let z = f64::from(depths[row * SIZE.cols + col]) * 0.0001;
                 let expected = [(col as f64 - 3.1) / 60.0 * z, (row as f64 - 2.2) / 61.0 * z, z];
                 assert_eq!(read.cloud().valid()[(row, col)], z > 0.0);
-                for axis in 0..3 {
-                    let found = f64::from(read.cloud().points_m()[(row, col)][axis]);
-                    assert!((found - expected[axis]).abs() < 1e-6, "{name} {row} {col}: {found} {}", expected[axis]);
+                for (found, expected) in read.cloud().points_m()[(row, col)].iter().zip(expected) {
+                    assert!((f64::from(*found) - expected).abs() < 1e-6, "{name} {row} {col}: {found} {expected}");
                 }
             }
         }

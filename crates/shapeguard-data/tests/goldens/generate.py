@@ -73,6 +73,19 @@ for name, options in tiffs.items():
     back = tifffile.imread(f"xyz_{name}.tiff")
     back = np.moveaxis(back, 0, 2) if options["planarconfig"] == "separate" else back
     assert back.tobytes() == xyz.tobytes(), name
+# Several tiles, the last ones cut: 20 x 35 pixels, `several_tiles.npy` is the truth.
+big_row, big_col = np.mgrid[0:20, 0:35].astype(np.float64)
+big = np.stack([0.002 * big_col, 0.003 * big_row, 0.5 + 0.01 * np.sin(big_row + big_col)], axis=2).astype(np.float32)
+np.save("several_tiles.npy", big)
+tile = {"tile": (16, 16), "photometric": "minisblack", "metadata": None, "software": None}
+planes = np.ascontiguousarray(np.moveaxis(big, 2, 0))
+tifffile.imwrite("several_tiles.tiff", big, compression=ADOBE, planarconfig="contig", **tile)
+tifffile.imwrite("several_tiles_lzw_predictor3.tiff", big, compression="lzw", predictor=3, planarconfig="contig", **tile)
+tifffile.imwrite("several_tiles_planar.tiff", planes, compression=ADOBE, planarconfig="separate", **tile)
+tifffile.imwrite(
+    "several_tiles_planar_bigendian_predictor3.tiff", planes, compression=ADOBE, predictor=3, planarconfig="separate",
+    byteorder=">", **tile,
+)
 tifffile.imwrite("refused_one_channel.tiff", xyz[:, :, 2], metadata=None, software=None)
 tifffile.imwrite("refused_integers.tiff", rgb, photometric="rgb", metadata=None, software=None)
 tifffile.imwrite(
