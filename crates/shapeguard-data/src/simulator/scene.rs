@@ -79,7 +79,9 @@ pub(super) struct Scene {
 
 /// The stream of draws of one sample.
 pub(super) fn sample_draws(category: Category, seed: u64, sample_index: u64) -> Draws {
-    Draws::new(mix(seed ^ mix(0x5CA7_0000 + category as u64)) ^ mix(sample_index))
+    // Keyed by name: a category added later changes no other's scans.
+    let name = category.name().bytes().fold(0u64, |key, byte| mix(key ^ u64::from(byte)));
+    Draws::new(mix(mix(seed) ^ name) ^ mix(sample_index))
 }
 
 impl Scene {

@@ -1,6 +1,17 @@
 //! The parts and foods themselves: one file each, a signed distance field and a texture, both drawn per sample.
 
 mod biscuit;
+mod bracket;
+mod connector;
+mod cork;
+mod foam_block;
+mod gear;
+mod hinge;
+mod pear;
+mod ring_roll;
+mod root;
+mod spool;
+mod threaded_plug;
 
 use super::category::Category;
 use super::random::Draws;
@@ -46,6 +57,18 @@ pub(super) struct Piece {
 
 /// One sample of a category.
 pub(super) fn build(category: Category, draws: &mut Draws) -> Box<dyn Solid> {
-    let _ = category;
-    Box::new(biscuit::Biscuit::draw(draws))
+    match category {
+        Category::Biscuit => Box::new(biscuit::Biscuit::draw(draws)),
+        Category::Bracket => Box::new(bracket::Bracket::draw(draws)),
+        Category::Connector => Box::new(connector::Connector::draw(draws)),
+        Category::Cork => Box::new(cork::Cork::draw(draws)),
+        Category::FoamBlock => Box::new(foam_block::FoamBlock::draw(draws)),
+        Category::Gear => Box::new(gear::Gear::draw(draws)),
+        Category::Hinge => Box::new(hinge::Hinge::draw(draws)),
+        Category::Pear => Box::new(pear::Pear::draw(draws)),
+        Category::RingRoll => Box::new(ring_roll::RingRoll::draw(draws)),
+        Category::Root => Box::new(root::Root::draw(draws)),
+        Category::Spool => Box::new(spool::Spool::draw(draws)),
+        Category::ThreadedPlug => Box::new(threaded_plug::ThreadedPlug::draw(draws)),
+    }
 }
