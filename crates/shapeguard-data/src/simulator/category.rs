@@ -155,18 +155,18 @@ impl Category {
             }
         }
         match self {
-            Category::Biscuit => view(400, 400, 0.60, PI, BLUE),
+            Category::Biscuit => view(400, 400, 0.52, PI, BLUE),
             Category::Bracket => view(400, 400, 0.62, 0.35, BLUE),
-            Category::Connector => view(450, 450, 0.36, 0.25, GREY),
+            Category::Connector => view(450, 450, 0.32, 0.25, GREY),
             Category::Cork => view(400, 400, 0.40, 0.50, BLUE),
             Category::FoamBlock => view(500, 500, 0.58, 0.20, GREY),
-            Category::Gear => view(450, 450, 0.62, PI, GREY),
+            Category::Gear => view(450, 450, 0.55, PI, GREY),
             Category::Hinge => view(400, 500, 0.42, 0.30, BLACK),
-            Category::Pear => view(800, 800, 0.29, PI, GREY),
-            Category::RingRoll => view(420, 420, 0.72, PI, BLUE),
-            Category::Root => view(400, 900, 0.20, 0.10, BLACK),
-            Category::Spool => view(400, 400, 0.48, 0.40, BLACK),
-            Category::ThreadedPlug => view(400, 450, 0.42, 0.40, BLUE),
+            Category::Pear => view(800, 800, 0.305, PI, GREY),
+            Category::RingRoll => view(400, 400, 0.72, PI, BLUE),
+            Category::Root => view(400, 900, 0.265, 0.10, BLACK),
+            Category::Spool => view(400, 400, 0.46, 0.40, BLACK),
+            Category::ThreadedPlug => view(400, 450, 0.39, 0.40, BLUE),
         }
     }
 }

@@ -238,7 +238,8 @@ impl Defect {
                     let Piece { centre: c, half } = pieces[draws.index(pieces.len())];
                     // A break takes the whole piece or only its outer share.
                     let kept = (1.0 - severity).clamp(0.0, 0.8) * draws.range(0.4, 1.0);
-                    let outward = vec3(c.x, c.y, 0.0).unit();
+                    let flat = vec3(c.x, c.y, 0.0);
+                    let outward = if flat.length() > 1.0 { flat.unit() } else { vec3(1.0, 0.0, 0.0) };
                     centre = c + outward * (kept * half.x) + vec3(0.0, 0.0, kept * half.z);
                     frame = [outward, vec3(-outward.y, outward.x, 0.0), vec3(0.0, 0.0, 1.0)];
                     half
@@ -403,10 +404,12 @@ impl Defect {
                 let mottle = 1.0 + 0.2 * fbm(self.noise_seed ^ 3, p, 0.9, 2);
                 blend(colour, scaled(*foreign, mottle), 1.0 - ramp(0.1, 0.4, self.added(p)))
             }
-            Change::Groove { depth, .. } => {
-                let below = ramp(0.0, *depth, -self.removed(p - self.frame[2] * 0.1).abs() + 0.2 * depth);
-                let wall = if self.removed(p) < WALL_MM { 1.0 } else { 0.0 };
-                blend(colour, scaled(inside, 0.42), wall * (0.7 + 0.3 * below))
+            Change::Groove { .. } => {
+                if self.removed(p) < WALL_MM {
+                    scaled(inside, 0.42)
+                } else {
+                    colour
+                }
             }
             Change::Bore { depth, .. } => {
                 let wall = self.removed(p) < WALL_MM;

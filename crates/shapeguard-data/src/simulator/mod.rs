@@ -124,7 +124,7 @@ fn place_defect(
         } else {
             look(good, scene, Window::of(part.bounds(), scene, 1.0))
         };
-        let mask = difference(&whole, &changed, size);
+        let mask = difference((good, &whole), (&part, &changed), size);
         attempt += 1;
         let growths = attempt / ATTEMPTS_PER_GROWTH;
         if mask.count() >= least || growths > MOST_GROWTHS {

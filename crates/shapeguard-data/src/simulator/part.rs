@@ -12,6 +12,8 @@ const HIT_MM: f32 = 0.006;
 const MAX_STEPS: usize = 160;
 /// Beyond this distance from the bounding box its distance stands for the part's, millimetres.
 const FAR_MM: f32 = 3.0;
+/// Share of the good part's step that is safe where a defect may be as steep as 0.7.
+const DEFECT_STEP_SCALE: f32 = 0.7;
 
 /// Central differences of a scalar field.
 pub(super) fn gradient(field: impl Fn(Vec3) -> f32, p: Vec3, h: f32) -> Vec3 {
@@ -31,11 +33,9 @@ pub(super) struct Part {
 impl Part {
     pub fn new(solid: Arc<dyn Solid>, defect: Option<Defect>) -> Self {
         let mut bounds = solid.bounds();
-        let mut step_scale = solid.step_scale();
+        let step_scale = solid.step_scale();
         if let Some(defect) = defect.as_ref().filter(|d| d.changes_shape()) {
             bounds = Bounds { min: bounds.min, max: bounds.max.max(defect.region.max) };
-            // A dent's or a bend's slope adds to the solid's own.
-            step_scale *= 0.7;
         }
         Self { solid, defect, bounds, step_scale }
     }
@@ -51,12 +51,20 @@ impl Part {
         if outside > FAR_MM {
             return outside;
         }
-        let Some(defect) = self.defect.as_ref().filter(|d| d.changes_shape()) else { return self.solid.distance(p) };
-        let d = self.solid.distance(defect.undeformed(p));
-        let b = defect.region;
-        let in_region =
-            p.x > b.min.x && p.y > b.min.y && p.z > b.min.z && p.x < b.max.x && p.y < b.max.y && p.z < b.max.z;
-        if in_region { defect.distance(p, d) } else { d }
+        match self.defect.as_ref().filter(|d| d.changes_shape()) {
+            None => self.solid.distance(p),
+            Some(defect) => {
+                let d = self.solid.distance(defect.undeformed(p));
+                if defect.region.holds(p) { defect.distance(p, d) } else { d }
+            }
+        }
+    }
+
+    /// How far a ray may go from `p`, whose distance is `d`, in any direction.
+    fn step(&self, p: Vec3, d: f32) -> f32 {
+        // A dent's or a bend's slope adds to the solid's own; elsewhere steps are the good part's, to the bit.
+        let in_defect = self.defect.as_ref().is_some_and(|defect| defect.changes_shape() && defect.region.holds(p));
+        d * self.step_scale * if in_defect { DEFECT_STEP_SCALE } else { 1.0 }
     }
 
     /// The outward unit normal.
@@ -82,11 +90,12 @@ impl Part {
     pub fn meet(&self, origin: Vec3, direction: Vec3, from: f32, to: f32) -> Option<f32> {
         let mut t = from;
         for _ in 0..MAX_STEPS {
-            let d = self.distance(origin + direction * t);
+            let p = origin + direction * t;
+            let d = self.distance(p);
             if d < HIT_MM {
                 return Some(t);
             }
-            t += d * self.step_scale;
+            t += self.step(p, d);
             if t > to {
                 return None;
             }
@@ -99,7 +108,8 @@ impl Part {
     pub fn cone_free(&self, origin: Vec3, direction: Vec3, from: f32, to: f32, radius_per_mm: f32) -> f32 {
         let mut t = from;
         for _ in 0..MAX_STEPS {
-            let free = self.distance(origin + direction * t) * self.step_scale - t * radius_per_mm;
+            let p = origin + direction * t;
+            let free = self.step(p, self.distance(p)) - t * radius_per_mm;
             if free < 0.25 || t > to {
                 break;
             }
@@ -108,22 +118,26 @@ impl Part {
         t
     }
 
-    /// Whether something lies between a surface point and a light: 0 fully lit, 1 fully in shadow; `sharpness` is the
-    /// distance over which a grazing ray counts as partly blocked, as a share of the way gone.
-    pub fn shadow(&self, p: Vec3, to_light: Vec3, start: f32, sharpness: f32, max_steps: usize) -> f32 {
+    /// How much of a light is hidden from a surface point by the part: 0 fully lit, 1 in full shadow. A ray that passes
+    /// at less than `penumbra` of the way gone counts as partly blocked.
+    pub fn shadow(&self, p: Vec3, to_light: Vec3, penumbra: f32) -> f32 {
+        /// Steps after which the way counts as open, and the least step, millimetres: shadows need no more.
+        const STEPS: usize = 24;
+        const LEAST_STEP_MM: f32 = 0.8;
         let Some((enter, leave)) = self.bounds.clip(p, to_light) else { return 0.0 };
-        let mut t = enter.max(start);
+        let mut t = enter.max(LEAST_STEP_MM);
         let mut lit = 1.0f32;
-        for _ in 0..max_steps {
+        for _ in 0..STEPS {
             if t > leave {
                 break;
             }
-            let d = self.distance(p + to_light * t);
-            lit = lit.min(d / (sharpness * t));
+            let q = p + to_light * t;
+            let d = self.distance(q);
+            lit = lit.min(d / (penumbra * t));
             if lit <= 0.0 {
                 return 1.0;
             }
-            t += (d * self.step_scale).max(0.15);
+            t += self.step(q, d).max(LEAST_STEP_MM);
         }
         1.0 - lit
     }

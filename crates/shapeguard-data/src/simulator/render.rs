@@ -170,17 +170,25 @@ pub(super) const CHANGED_MM: f32 = 0.15;
 /// Colour counts as changed from this on, of 1: about eight of 255 levels, just visible in a uniform patch.
 pub(super) const CHANGED_ALBEDO: f32 = 0.03;
 
-/// The pixels of a window where two pictures differ, in surface or in colour.
-pub(super) fn difference(good: &Picture, bad: &Picture, size: GridSize) -> Mask {
+/// The pixels of a window where the good and the defective part differ, in surface or in colour, because of the
+/// defect: where it moved the surface that is seen, or showed another.
+pub(super) fn difference(good: (&Part, &Picture), bad: (&Part, &Picture), size: GridSize) -> Mask {
+    /// The fields are equal to rounding where the defect changes nothing.
+    const TOUCHED_MM: f32 = 0.02;
+    let touched = |p: Vec3| (good.0.distance(p) - bad.0.distance(p)).abs() > TOUCHED_MM;
     let mut mask = Mask::filled(size, false);
-    let window = bad.window;
+    let window = bad.1.window;
     for row in window.rows[0]..window.rows[1] {
         for col in window.cols[0]..window.cols[1] {
-            if let (Some(a), Some(b)) = (good.get(row, col), bad.get(row, col)) {
-                let moved = (a.range - b.range).abs() > CHANGED_MM;
-                let recoloured = (0..3).any(|i| (a.albedo[i] - b.albedo[i]).abs() > CHANGED_ALBEDO);
-                mask[(row, col)] = (a.part || b.part) && (a.part != b.part || moved || recoloured);
+            let (Some(a), Some(b)) = (good.1.get(row, col), bad.1.get(row, col)) else { continue };
+            if !a.part && !b.part {
+                continue;
             }
+            let moved = a.part != b.part || (a.range - b.range).abs() > CHANGED_MM;
+            let recoloured = (0..3).any(|i| (a.albedo[i] - b.albedo[i]).abs() > CHANGED_ALBEDO);
+            let in_place = a.part && b.part && a.range == b.range;
+            mask[(row, col)] =
+                (recoloured && in_place) || ((moved || recoloured) && (touched(a.point) || touched(b.point)));
         }
     }
     mask

@@ -35,6 +35,12 @@ const MIXED_SHARE: f32 = 0.07;
 /// How far shadows fall, as a multiple of the part's height, for the window in which they are looked for.
 const SHADOW_REACH: f32 = 1.1;
 
+/// Size of the room's light and of the projector's lens, as seen from the part (a share of the distance).
+const LIGHT_PENUMBRA: f32 = 0.12;
+const PROJECTOR_PENUMBRA: f32 = 0.004;
+/// Rays towards a light start this far off the surface, millimetres, clear of its own grain.
+const SHADOW_LIFT_MM: f32 = 0.3;
+
 /// Noise channels of a pixel.
 mod channel {
     pub const DEPTH: u64 = 1;
@@ -63,8 +69,7 @@ pub(super) fn measure(part: &Part, scene: &Scene, picture: &Picture) -> (Organiz
                 let noise = PixelNoise::new(scene.noise_key, row * size.cols + col);
                 let near_part = shadows.contains(row, col);
                 let light = Light::at(part, scene, &seen, near_part);
-                points[col] =
-                    depth(part, scene, picture, &seen, &light, near_part, noise, row, col).unwrap_or([0.0; 3]);
+                points[col] = depth(part, scene, picture, &seen, near_part, noise, [row, col]).unwrap_or([0.0; 3]);
                 rgb[col] = light.colour(scene, &seen, noise);
             }
         });
@@ -83,12 +88,12 @@ struct Light {
 
 impl Light {
     fn at(part: &Part, scene: &Scene, seen: &Seen, near_part: bool) -> Self {
-        let start = seen.point + seen.normal * 0.25;
+        let start = seen.point + seen.normal * SHADOW_LIFT_MM;
         let incidence = seen.normal.dot(scene.to_light).max(0.0);
         let (mut shadow, mut open) = (0.0, 1.0);
         if near_part {
             if incidence > 0.0 {
-                shadow = part.shadow(start, scene.to_light, 0.3, 0.12, 14);
+                shadow = part.shadow(start, scene.to_light, LIGHT_PENUMBRA);
             }
             // Crevices and contact lines are darker: free space 4 mm out, as a share.
             open = 0.55 + 0.45 * (part.distance(seen.point + seen.normal * 4.0) / 4.0).clamp(0.0, 1.0);
@@ -122,17 +127,14 @@ fn power_of_32(x: f32) -> f32 {
 }
 
 /// The measured point in the camera's frame, metres, if there is one.
-#[allow(clippy::too_many_arguments)]
 fn depth(
     part: &Part,
     scene: &Scene,
     picture: &Picture,
     seen: &Seen,
-    light: &Light,
     near_part: bool,
     noise: PixelNoise,
-    row: usize,
-    col: usize,
+    [row, col]: [usize; 2],
 ) -> Option<[f32; 3]> {
     let to_projector = (scene.projector - seen.point).unit();
     let lit = seen.normal.dot(to_projector);
@@ -140,7 +142,7 @@ fn depth(
     if lit < GRAZING[0] || facing < GRAZING[0] {
         return None;
     }
-    if near_part && part.shadow(seen.point + seen.normal * 0.3, to_projector, 0.2, 0.004, 40) > 0.5 {
+    if near_part && part.shadow(seen.point + seen.normal * SHADOW_LIFT_MM, to_projector, PROJECTOR_PENUMBRA) > 0.5 {
         return None;
     }
     let brightness = (seen.albedo[0] + seen.albedo[1] + seen.albedo[2]) / 3.0;
@@ -157,7 +159,6 @@ fn depth(
     if 0.5 * (noise.uniform(channel::LOSS) + shared) < 0.5 * loss || noise.uniform(channel::LOSS) < RANDOM_LOSS {
         return None;
     }
-    let _ = light;
 
     let ray = scene.camera.ray(row, col);
     let mut z_mm = camera_depth(scene, seen);
@@ -201,5 +202,6 @@ fn edge(scene: &Scene, picture: &Picture, z_mm: f32, row: usize, col: usize) -> 
 /// Whether the projector reaches a surface point, so that there is depth.
 pub(super) fn is_lit(part: &Part, scene: &Scene, point: Vec3, normal: Vec3) -> bool {
     let to_projector = (scene.projector - point).unit();
-    normal.dot(to_projector) > GRAZING[1] && part.shadow(point + normal * 0.3, to_projector, 0.2, 0.004, 40) < 0.5
+    normal.dot(to_projector) > GRAZING[1]
+        && part.shadow(point + normal * SHADOW_LIFT_MM, to_projector, PROJECTOR_PENUMBRA) < 0.5
 }

@@ -146,6 +146,16 @@ impl Bounds {
         Self { min: self.min - m, max: self.max + m }
     }
 
+    /// Whether the point is inside.
+    pub fn holds(&self, p: Vec3) -> bool {
+        p.x > self.min.x
+            && p.y > self.min.y
+            && p.z > self.min.z
+            && p.x < self.max.x
+            && p.y < self.max.y
+            && p.z < self.max.z
+    }
+
     /// Where a ray is inside the box: entry and exit, as multiples of `direction`.
     pub fn clip(&self, origin: Vec3, direction: Vec3) -> Option<(f32, f32)> {
         let (mut enter, mut leave) = (0.0f32, f32::MAX);

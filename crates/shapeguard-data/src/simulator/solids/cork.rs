@@ -40,7 +40,7 @@ impl Cork {
 
     /// Depth of the pores, 0 to 1: stretched along the stopper.
     fn pore(&self, p: Vec3) -> f32 {
-        ramp(self.pits, self.pits + 0.4, value_noise(self.pit_seed, p.x * 0.22, p.y * 0.42, p.z * 0.42))
+        ramp(self.pits, self.pits + 0.55, value_noise(self.pit_seed, p.x * 0.22, p.y * 0.42, p.z * 0.42))
     }
 }
 
@@ -50,14 +50,14 @@ impl Solid for Cork {
         let r = length2(p.y * (1.0 + self.oval), (p.z - axis_z) * (1.0 - self.oval));
         let radius = self.radius * (1.0 + self.taper * p.x / self.half_length);
         let d = extruded(r - radius, p.x, self.half_length, self.chamfer);
-        if d > 3.0 {
-            return d - 0.6;
+        if d > 1.0 {
+            return d - 0.25;
         }
-        d + 0.85 * self.pore(p) - 0.22 * fbm(self.relief_seed, p, 0.5, 3)
+        d + 0.9 * self.pore(p) - 0.22 * fbm(self.relief_seed, p, 0.5, 3)
     }
 
     fn step_scale(&self) -> f32 {
-        0.7
+        0.6
     }
 
     fn albedo(&self, p: Vec3, _n: Vec3) -> [f32; 3] {

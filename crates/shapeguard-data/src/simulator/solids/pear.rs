@@ -62,8 +62,8 @@ impl Solid for Pear {
         let flesh = smooth_union(body, neck, self.waist);
         let stalk = self.stalk_distance(p);
         let d = smooth_union(flesh, stalk, 1.6);
-        if d > 4.0 {
-            return d - 1.6;
+        if d > 2.0 {
+            return d - 1.5;
         }
         // The calyx: a dimple with a rim of sepals.
         let from_calyx = (p - self.calyx).length();

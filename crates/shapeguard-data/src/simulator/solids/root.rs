@@ -54,14 +54,13 @@ impl Solid for Root {
         // Rounded ends: within a radius of the end the section closes like a ball.
         let beyond = (p.x.abs() - self.half_length + 0.8 * radius).max(0.0);
         let d = (length2(r, beyond) - radius) * 0.95;
-        if d > 3.0 {
-            return d - 1.4;
+        if d > 1.6 {
+            return d - 1.15;
         }
         // Rings: stretched noise, deep where they are dark.
         let ring = value_noise(self.relief_seed, p.x * 0.42, p.y * 0.05, p.z * 0.05);
-        let fine = value_noise(self.relief_seed ^ 1, p.x * 1.1, p.y * 0.12, p.z * 0.12);
         let eye = ramp(0.55, 0.8, value_noise(self.relief_seed ^ 2, p.x * 0.14, p.y * 0.22, p.z * 0.22));
-        d - self.rings * ring - 0.12 * fine + 0.9 * eye - 0.7 * fbm(self.relief_seed ^ 3, p, 0.06, 2)
+        d - self.rings * ring + 0.9 * eye - 0.7 * fbm(self.relief_seed ^ 3, p, 0.06, 2)
     }
 
     fn step_scale(&self) -> f32 {
