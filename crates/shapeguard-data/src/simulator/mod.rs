@@ -16,7 +16,9 @@ mod scene;
 mod sensor;
 mod shapes;
 mod solids;
+mod suite;
 mod vector;
+mod write;
 
 use std::sync::Arc;
 
@@ -27,6 +29,8 @@ pub use category::{Category, HELD_BACK};
 pub use defect::{DefectKind, Visibility};
 pub use part::Surface;
 pub use scene::CameraParameters;
+pub use suite::{Suite, SuiteError};
+pub use write::{PlannedScan, Split, write_category};
 
 use defect::{Defect, Site};
 use part::Part;

@@ -56,10 +56,6 @@ impl Draws {
         ((self.bits() >> 32) * n as u64 >> 32) as usize
     }
 
-    pub fn chance(&mut self, probability: f32) -> bool {
-        self.range(0.0, 1.0) < probability
-    }
-
     /// One of the choices.
     pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.index(choices.len())]

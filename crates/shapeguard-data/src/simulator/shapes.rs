@@ -27,11 +27,6 @@ pub(super) fn extruded(outline: f32, along: f32, half_length: f32, radius: f32) 
     length2(a.max(0.0), b.max(0.0)) + a.max(b).min(0.0) - radius
 }
 
-/// A cylinder along z, centred at the origin.
-pub(super) fn cylinder_z(p: Vec3, radius: f32, half_height: f32, edge: f32) -> f32 {
-    extruded(length2(p.x, p.y) - radius, p.z, half_height, edge)
-}
-
 /// A cylinder along x, centred at the origin.
 pub(super) fn cylinder_x(p: Vec3, radius: f32, half_length: f32, edge: f32) -> f32 {
     extruded(length2(p.y, p.z) - radius, p.x, half_length, edge)
@@ -56,11 +51,6 @@ pub(super) fn ellipsoid(p: Vec3, radii: Vec3) -> f32 {
     k * (k - 1.0) / g
 }
 
-/// A ring around z.
-pub(super) fn torus(p: Vec3, ring_radius: f32, tube_radius: f32) -> f32 {
-    length2(length2(p.x, p.y) - ring_radius, p.z) - tube_radius
-}
-
 /// A regular prism's outline with `sides` flat sides at distance `inradius` from the centre.
 pub(super) fn polygon(x: f32, y: f32, sides: u32, inradius: f32) -> f32 {
     let sector = std::f32::consts::TAU / sides as f32;
@@ -78,11 +68,6 @@ pub(super) fn smooth_union(a: f32, b: f32, k: f32) -> f32 {
 /// `a` without `b`, with a blend of width `k`.
 pub(super) fn smooth_without(a: f32, b: f32, k: f32) -> f32 {
     -smooth_union(-a, b, k)
-}
-
-/// Intersection with a blend of width `k`.
-pub(super) fn smooth_common(a: f32, b: f32, k: f32) -> f32 {
-    -smooth_union(-a, -b, k)
 }
 
 /// 0 below `low`, 1 above `high`, smooth between (either order).
