@@ -164,7 +164,7 @@ impl Category {
             Category::Hinge => view(400, 500, 0.42, 0.30, BLACK),
             Category::Pear => view(800, 800, 0.305, PI, GREY),
             Category::RingRoll => view(400, 400, 0.72, PI, BLUE),
-            Category::Root => view(400, 900, 0.265, 0.10, BLACK),
+            Category::Root => view(400, 900, 0.25, 0.10, BLACK),
             Category::Spool => view(400, 400, 0.46, 0.40, BLACK),
             Category::ThreadedPlug => view(400, 450, 0.39, 0.40, BLUE),
         }

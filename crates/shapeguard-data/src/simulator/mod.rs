@@ -35,7 +35,7 @@ pub use write::{PlannedScan, Split, write_category};
 use defect::{Defect, Site};
 use part::Part;
 use random::Draws;
-use render::{Picture, Window, difference, look};
+use render::{Picture, Window, difference, look, look_again};
 use scene::{Scene, sample_draws};
 
 /// A defect to put into a scan.
@@ -78,22 +78,33 @@ mod purpose {
 
 /// Simulates one scan. The same arguments give the same bytes; a defect changes nothing but what it covers and shades.
 pub fn simulate_scan(category: Category, seed: u64, sample_index: u64, defect: Option<DefectSpec>) -> SimulatedScan {
-    let draws = sample_draws(category, seed, sample_index);
-    let solid: Arc<dyn solids::Solid> = Arc::from(solids::build(category, &mut draws.fork(purpose::SOLID)));
-    let scene = Scene::draw(category, &mut draws.fork(purpose::SCENE));
-    let good = Part::new(solid, None);
-    let mut picture = look(&good, &scene, Window::of(good.bounds(), &scene, 1.0));
-    let mut truth = Mask::filled(category.size(), false);
-    let mut part = good;
-    if let Some(spec) = defect {
-        let (defective, changed, mask) = place_defect(&part, &scene, &picture, spec, draws.fork(purpose::DEFECT));
-        picture = changed;
-        truth = mask;
-        part = defective;
-    }
+    let Staged { scene, part, picture, truth } = stage(category, seed, sample_index, defect);
     let (cloud, rgb) = sensor::measure(&part, &scene, &picture);
     let scan = Scan::new(cloud, rgb).expect("a simulated table is always in view, 0.1 m to 0.3 m wide");
     SimulatedScan { scan, truth, surface: Surface { part, camera_from_part: scene.camera_from_part } }
+}
+
+/// A scan before the sensor sees it.
+struct Staged {
+    scene: Scene,
+    part: Part,
+    picture: Picture,
+    truth: Mask,
+}
+
+fn stage(category: Category, seed: u64, sample_index: u64, defect: Option<DefectSpec>) -> Staged {
+    let draws = sample_draws(category, seed, sample_index);
+    let solid: Arc<dyn solids::Solid> = Arc::from(solids::build(category, &mut draws.fork(purpose::SOLID)));
+    let scene = Scene::draw(category, &mut draws.fork(purpose::SCENE));
+    let part = Part::new(solid, None);
+    let picture = look(&part, &scene, Window::of(part.bounds(), &scene, 1.0));
+    match defect {
+        None => Staged { scene, part, picture, truth: Mask::filled(category.size(), false) },
+        Some(spec) => {
+            let (part, picture, truth) = place_defect(&part, &scene, &picture, spec, &draws.fork(purpose::DEFECT));
+            Staged { scene, part, picture, truth }
+        }
+    }
 }
 
 /// Draws defects until one is visible; gives the defective part, its picture and its mask.
@@ -102,7 +113,7 @@ fn place_defect(
     scene: &Scene,
     picture: &Picture,
     spec: DefectSpec,
-    draws: Draws,
+    draws: &Draws,
 ) -> (Part, Picture, Mask) {
     let size = shapeguard_core::grid::GridSize::new(scene.camera.image_height, scene.camera.image_width);
     let side = size.rows.max(size.cols) as f32 / 400.0;
@@ -118,17 +129,11 @@ fn place_defect(
         let defect = Defect::draw(spec.kind, strength, good.solid.as_ref(), site, scale_mm, &mut draws);
         let region = defect.region;
         let part = Part::new(good.solid.clone(), Some(defect));
-        let mut changed = look(&part, scene, Window::of(region, scene, 2.0));
-        if spec.kind.visibility() == Visibility::Depth {
-            keep_colours(&mut changed, picture);
-        }
         // A defect at the silhouette may reach outside the good part's window.
-        let mut whole = if changed.window_within(picture) {
-            picture.clone()
-        } else {
-            look(good, scene, Window::of(part.bounds(), scene, 1.0))
-        };
-        let mask = difference((good, &whole), (&part, &changed), size);
+        let window = Window::of(region, scene, 2.0);
+        let mut whole = picture.extended(window, scene);
+        let changed = look_again((good, &whole), &part, scene, window);
+        let mask = difference(&whole, &changed, size);
         attempt += 1;
         let growths = attempt / ATTEMPTS_PER_GROWTH;
         if mask.count() >= least || growths > MOST_GROWTHS {
@@ -136,19 +141,6 @@ fn place_defect(
             return (part, whole, mask);
         }
         strength = spec.strength * libm::powf(GROWTH, growths as f32);
-    }
-}
-
-/// A defect of shape alone leaves every pixel the colour that it had.
-fn keep_colours(changed: &mut Picture, good: &Picture) {
-    let (window, width) = (changed.window, changed.window.width());
-    for row in window.rows[0]..window.rows[1] {
-        for col in window.cols[0]..window.cols[1] {
-            let seen = &mut changed.seen[(row - window.rows[0]) * width + col - window.cols[0]];
-            if let Some(before) = good.get(row, col).filter(|before| before.part && seen.part) {
-                seen.albedo = before.albedo;
-            }
-        }
     }
 }
 
@@ -178,3 +170,6 @@ fn sites(good: &Part, scene: &Scene, picture: &Picture) -> Vec<Site> {
     }
     sites
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,35 +160,38 @@ impl Surface {
     /// steps along the field's gradient onto the surface, and along the surface towards the point. Within 5 mm of the
     /// surface the result is accurate to some hundredths of a millimetre where the nearest point is unique.
     pub fn signed_distance(&self, p_camera_m: [f32; 3]) -> (f32, [f32; 3]) {
-        /// Steps of the search; four leave less than 0.02 mm on all categories (measured by the test).
-        const STEPS: usize = 6;
+        /// Rounds of the search, and steps onto the surface in each; measured: more change less than 0.02 mm.
+        const ROUNDS: usize = 4;
+        const STEPS_DOWN: usize = 3;
         /// Half width of the differences, millimetres.
         const H_MM: f32 = 0.03;
+        /// A foot counts as on the surface within this, millimetres.
+        const ON_SURFACE_MM: f32 = 0.03;
         let p = self.camera_from_part.inverse_point(Vec3::from_array(p_camera_m) * 1000.0);
         let field = |q: Vec3| self.part.distance(q);
         let d0 = field(p);
         let sign = if d0 < 0.0 { -1.0 } else { 1.0 };
         let mut foot = p;
-        let mut d = d0;
         let mut best: Option<(f32, Vec3)> = None;
         let mut normal = Vec3::default();
-        for step in 0..STEPS {
-            let g = gradient(field, foot, H_MM);
-            let norm = g.length().max(0.2);
-            normal = g.unit();
-            let mut move_by = -normal * (d / norm).clamp(-20.0, 20.0);
-            if step > 0 {
-                // Along the surface, towards the point; halved, because a curved surface overshoots.
+        for round in 0..ROUNDS {
+            if round > 0 {
+                // Along the surface, towards the point; less than the whole way, because a curved surface overshoots.
                 let away = p - foot;
-                move_by = move_by + (away - normal * away.dot(normal)) * 0.6;
+                foot = foot + (away - normal * away.dot(normal)) * 0.7;
             }
-            foot = foot + move_by;
-            d = field(foot);
-            if d.abs() < 0.02 {
-                let length = (p - foot).length();
-                if best.is_none_or(|(least, _)| length < least) {
-                    best = Some((length, foot));
+            for _ in 0..STEPS_DOWN {
+                let d = field(foot);
+                let g = gradient(field, foot, H_MM);
+                normal = g.unit();
+                foot = foot - normal * (d / g.length().max(0.4)).clamp(-6.0, 6.0);
+                if field(foot).abs() < ON_SURFACE_MM {
+                    break;
                 }
+            }
+            let length = (p - foot).length();
+            if field(foot).abs() < ON_SURFACE_MM && best.is_none_or(|(least, _)| length < least) {
+                best = Some((length, foot));
             }
         }
         let (length, foot) = best.unwrap_or(((p - foot).length(), foot));

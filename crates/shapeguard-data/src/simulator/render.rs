@@ -6,6 +6,7 @@
 use rayon::prelude::*;
 use shapeguard_core::grid::{GridSize, Mask};
 
+use super::defect::Visibility;
 use super::part::Part;
 use super::scene::Scene;
 use super::vector::{Bounds, Vec3, vec3};
@@ -57,6 +58,12 @@ impl Window {
         (self.rows[0]..self.rows[1]).contains(&row) && (self.cols[0]..self.cols[1]).contains(&col)
     }
 
+    /// The smallest window that contains both.
+    fn with(&self, other: Window) -> Self {
+        let both = |a: [usize; 2], b: [usize; 2]| [a[0].min(b[0]), a[1].max(b[1])];
+        Self { rows: both(self.rows, other.rows), cols: both(self.cols, other.cols) }
+    }
+
     pub fn width(&self) -> usize {
         self.cols[1].saturating_sub(self.cols[0])
     }
@@ -80,10 +87,14 @@ impl Picture {
             .then(|| &self.seen[(row - self.window.rows[0]) * self.window.width() + col - self.window.cols[0]])
     }
 
-    /// Whether this picture's window lies in another's.
-    pub fn window_within(&self, other: &Picture) -> bool {
-        let inside = |a: [usize; 2], b: [usize; 2]| b[0] <= a[0] && a[1] <= b[1];
-        inside(self.window.rows, other.window.rows) && inside(self.window.cols, other.window.cols)
+    /// This picture, widened to contain a window; what it did not contain is table.
+    pub fn extended(&self, window: Window, scene: &Scene) -> Picture {
+        let window = self.window.with(window);
+        let pixels = (window.rows[0]..window.rows[1])
+            .flat_map(|row| (window.cols[0]..window.cols[1]).map(move |col| (row, col)));
+        let seen =
+            pixels.map(|(row, col)| self.get(row, col).copied().unwrap_or_else(|| table(scene, scene.ray(row, col))));
+        Picture { window, seen: seen.collect() }
     }
 
     /// Puts another picture's pixels over this one's.
@@ -170,25 +181,54 @@ pub(super) const CHANGED_MM: f32 = 0.15;
 /// Colour counts as changed from this on, of 1: about eight of 255 levels, just visible in a uniform patch.
 pub(super) const CHANGED_ALBEDO: f32 = 0.03;
 
-/// The pixels of a window where the good and the defective part differ, in surface or in colour, because of the
-/// defect: where it moved the surface that is seen, or showed another.
-pub(super) fn difference(good: (&Part, &Picture), bad: (&Part, &Picture), size: GridSize) -> Mask {
-    /// The fields are equal to rounding where the defect changes nothing.
-    const TOUCHED_MM: f32 = 0.02;
-    let touched = |p: Vec3| (good.0.distance(p) - bad.0.distance(p)).abs() > TOUCHED_MM;
-    let mut mask = Mask::filled(size, false);
-    let window = bad.1.window;
+/// What the pixels of a window see of the defective part: the good part's picture wherever the defect changed neither
+/// the surface that was seen nor the one that is seen now.
+pub(super) fn look_again(good: (&Part, &Picture), bad: &Part, scene: &Scene, window: Window) -> Picture {
+    /// The two fields are equal to rounding where the defect changes nothing.
+    const TOUCHED_MM: f32 = 0.005;
+    let before = |row, col| good.1.get(row, col).copied().unwrap_or_else(|| table(scene, scene.ray(row, col)));
+    let visibility = bad.defect.as_ref().map(|defect| defect.kind.visibility());
+    if visibility == Some(Visibility::Colour) {
+        let mut picture = Picture { window, seen: Vec::with_capacity(window.width() * window.height()) };
+        for row in window.rows[0]..window.rows[1] {
+            for col in window.cols[0]..window.cols[1] {
+                let mut seen = before(row, col);
+                if seen.part {
+                    seen.albedo = bad.albedo(seen.point, seen.normal);
+                }
+                picture.seen.push(seen);
+            }
+        }
+        return picture;
+    }
+    let mut picture = look(bad, scene, window);
+    let touched = |p: Vec3| (good.0.distance(p) - bad.distance(p)).abs() > TOUCHED_MM;
+    let width = window.width();
     for row in window.rows[0]..window.rows[1] {
         for col in window.cols[0]..window.cols[1] {
-            let (Some(a), Some(b)) = (good.1.get(row, col), bad.1.get(row, col)) else { continue };
-            if !a.part && !b.part {
-                continue;
+            let now = &mut picture.seen[(row - window.rows[0]) * width + col - window.cols[0]];
+            let then = before(row, col);
+            if !touched(now.point) && !touched(then.point) {
+                *now = then;
+            } else if visibility == Some(Visibility::Depth) && now.part && then.part {
+                now.albedo = then.albedo;
             }
-            let moved = a.part != b.part || (a.range - b.range).abs() > CHANGED_MM;
-            let recoloured = (0..3).any(|i| (a.albedo[i] - b.albedo[i]).abs() > CHANGED_ALBEDO);
-            let in_place = a.part && b.part && a.range == b.range;
-            mask[(row, col)] =
-                (recoloured && in_place) || ((moved || recoloured) && (touched(a.point) || touched(b.point)));
+        }
+    }
+    picture
+}
+
+/// The pixels of a window where two pictures differ, in surface or in colour.
+pub(super) fn difference(good: &Picture, bad: &Picture, size: GridSize) -> Mask {
+    let mut mask = Mask::filled(size, false);
+    let window = bad.window;
+    for row in window.rows[0]..window.rows[1] {
+        for col in window.cols[0]..window.cols[1] {
+            if let (Some(a), Some(b)) = (good.get(row, col), bad.get(row, col)) {
+                let moved = a.part != b.part || (a.range - b.range).abs() > CHANGED_MM;
+                let recoloured = (0..3).any(|i| (a.albedo[i] - b.albedo[i]).abs() > CHANGED_ALBEDO);
+                mask[(row, col)] = (a.part || b.part) && (moved || recoloured);
+            }
         }
     }
     mask
