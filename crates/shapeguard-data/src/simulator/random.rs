@@ -53,7 +53,7 @@ impl Draws {
 
     /// Uniform in `0..n`.
     pub fn index(&mut self, n: usize) -> usize {
-        ((self.bits() >> 32) * n as u64 >> 32) as usize
+        (((self.bits() >> 32) * n as u64) >> 32) as usize
     }
 
     /// One of the choices.

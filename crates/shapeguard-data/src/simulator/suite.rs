@@ -309,7 +309,7 @@ impl Suite {
             return Ok(());
         }
         let differs = |(position, digest): &(usize, &[u8; 32])| {
-            self.committed_scan_digest(category, *position) != Some(&hex(*digest)[..SHORT_DIGITS])
+            self.committed_scan_digest(category, *position) != Some(&hex(digest)[..SHORT_DIGITS])
         };
         let first = digests.iter().enumerate().find(differs).map_or("no single scan".to_string(), |(position, _)| {
             let planned = self.scans(category)[position];

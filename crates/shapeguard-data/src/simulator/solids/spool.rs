@@ -40,7 +40,7 @@ impl Spool {
             relief_seed: draws.noise_seed(),
             core: draws.colour([0.70, 0.66, 0.56], 0.06, 0.02),
             yarns: [draws.colour([0.62, 0.20, 0.20], 0.12, 0.08), draws.colour([0.72, 0.62, 0.40], 0.10, 0.06)],
-            stripe: [draws.range(0.10, 0.20), draws.range(0.0, 6.28)],
+            stripe: [draws.range(0.10, 0.20), draws.range(0.0, std::f32::consts::TAU)],
             fuzz: draws.range(0.08, 0.2),
         }
     }
