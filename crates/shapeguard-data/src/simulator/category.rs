@@ -162,7 +162,7 @@ impl Category {
             Category::FoamBlock => view(500, 500, 0.58, 0.20, GREY),
             Category::Gear => view(450, 450, 0.55, PI, GREY),
             Category::Hinge => view(400, 500, 0.42, 0.30, BLACK),
-            Category::Pear => view(800, 800, 0.305, PI, GREY),
+            Category::Pear => view(800, 800, 0.315, PI, GREY),
             Category::RingRoll => view(400, 400, 0.72, PI, BLUE),
             Category::Root => view(400, 900, 0.25, 0.10, BLACK),
             Category::Spool => view(400, 400, 0.46, 0.40, BLACK),

@@ -7,7 +7,7 @@ use super::solids::Solid;
 use super::vector::{Bounds, Rigid, Vec3, vec3};
 
 /// A ray has met the surface when it is nearer than this, millimetres: far below the sensor's noise.
-const HIT_MM: f32 = 0.006;
+const HIT_MM: f32 = 0.01;
 /// Steps after which a ray gives up; grazing rays need the most.
 const MAX_STEPS: usize = 160;
 /// Beyond this distance from the bounding box its distance stands for the part's, millimetres.

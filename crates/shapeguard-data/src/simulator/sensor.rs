@@ -14,7 +14,7 @@ use super::random::{PixelNoise, value_noise};
 use super::render::{Picture, Seen, Window, table};
 use super::scene::Scene;
 use super::shapes::ramp;
-use super::vector::Vec3;
+use super::vector::{Vec3, vec3};
 
 /// Deviation of depth noise on a frontal surface at [`NOMINAL_MM`], millimetres.
 const NOISE_MM: f32 = 0.055;
@@ -149,21 +149,26 @@ fn depth(
     let gloss = if seen.part { part.solid.gloss() } else { 0.0 };
     let half = ((scene.eye - seen.point).unit() + to_projector).unit();
     let glare = gloss * power_of_32(power_of_32(seen.normal.dot(half).max(0.0)));
-    let loss = RANDOM_LOSS
-        + 0.8 * (1.0 - ramp(GRAZING[0], GRAZING[1], lit.min(facing)))
+    let loss = 0.8 * (1.0 - ramp(GRAZING[0], GRAZING[1], lit.min(facing)))
         + 0.7 * (1.0 - ramp(0.01, 0.05, brightness * lit))
         + 0.6 * ramp(0.25, 0.8, glare);
-    // Lost points come in clumps: half of the decision is shared with the neighbours.
-    let p = seen.point;
-    let shared = 0.5 + 0.5 * value_noise(scene.noise_key as u32, p.x * 0.7, p.y * 0.7, p.z * 0.7);
-    if 0.5 * (noise.uniform(channel::LOSS) + shared) < 0.5 * loss || noise.uniform(channel::LOSS) < RANDOM_LOSS {
+    // Points lost for a reason come in clumps: half of the decision is shared with the neighbours.
+    let own = noise.uniform(channel::LOSS);
+    if own < RANDOM_LOSS {
         return None;
+    }
+    if loss > 0.0 {
+        let p = seen.point;
+        let shared = 0.5 + 0.5 * value_noise(scene.noise_key as u32, p.x * 0.7, p.y * 0.7, p.z * 0.7);
+        if 0.5 * (own + shared) < 0.5 * loss {
+            return None;
+        }
     }
 
     let ray = scene.camera.ray(row, col);
     let mut z_mm = camera_depth(scene, seen);
-    if let Some(other) = edge(scene, picture, z_mm, row, col)
-        && noise.uniform(channel::MIXED) < MIXED_SHARE
+    if noise.uniform(channel::MIXED) < MIXED_SHARE
+        && let Some(other) = edge(scene, picture, z_mm, row, col)
     {
         z_mm += (other - z_mm) * noise.uniform(channel::MIX);
     }
@@ -180,7 +185,8 @@ fn depth(
 
 /// Distance from the camera along the optical axis, millimetres.
 fn camera_depth(scene: &Scene, seen: &Seen) -> f32 {
-    scene.camera_from_part.point(seen.point).z
+    let pose = &scene.camera_from_part;
+    vec3(pose.axes[0].z, pose.axes[1].z, pose.axes[2].z).dot(seen.point) + pose.translation.z
 }
 
 /// Depth of the neighbour across the largest step, if that makes an edge.

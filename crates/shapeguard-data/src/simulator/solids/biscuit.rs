@@ -1,6 +1,6 @@
 //! Biscuit: a thick disc with a scalloped rim, rows of docking holes, an embossed ring and chocolate drops.
 
-use super::Solid;
+use super::{Piece, Solid};
 use crate::simulator::random::{Draws, fbm, value_noise};
 use crate::simulator::shapes::{blend, ellipsoid, extruded, length2, ramp, scaled, smooth_union, smooth_without};
 use crate::simulator::vector::{Bounds, Vec3, vec3};
@@ -110,5 +110,17 @@ impl Solid for Biscuit {
 
     fn inside_colour(&self) -> [f32; 3] {
         scaled(self.dough, 0.92)
+    }
+
+    fn pieces(&self) -> Vec<Piece> {
+        // Bitten or broken off at the rim.
+        (0..12)
+            .map(|i| {
+                let angle = std::f32::consts::TAU * i as f32 / 12.0;
+                let centre =
+                    vec3(self.radius * libm::cosf(angle), self.radius * libm::sinf(angle), 0.5 * self.thickness);
+                Piece { centre, half: vec3(9.0, 10.0, 14.0) }
+            })
+            .collect()
     }
 }

@@ -1,6 +1,6 @@
 //! Cork: an agglomerated stopper lying on its side, with pits, granules and a slight taper.
 
-use super::Solid;
+use super::{Piece, Solid};
 use crate::simulator::random::{Draws, fbm, value_noise};
 use crate::simulator::shapes::{blend, extruded, length2, ramp, scaled};
 use crate::simulator::vector::{Bounds, Vec3, vec3};
@@ -82,5 +82,18 @@ impl Solid for Cork {
 
     fn inside_colour(&self) -> [f32; 3] {
         [0.62, 0.44, 0.28]
+    }
+
+    fn pieces(&self) -> Vec<Piece> {
+        // Crumbled at the edge of either end.
+        let end = |side: f32, angle: f32| Piece {
+            centre: vec3(
+                side * self.half_length,
+                self.radius * libm::sinf(angle),
+                self.radius * (1.0 + libm::cosf(angle)),
+            ),
+            half: vec3(8.0, 8.0, 8.0),
+        };
+        vec![end(1.0, -0.8), end(1.0, 0.1), end(1.0, 0.7), end(-1.0, -0.5), end(-1.0, 0.3)]
     }
 }

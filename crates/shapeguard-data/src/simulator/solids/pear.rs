@@ -60,16 +60,24 @@ impl Solid for Pear {
         let body = (p - vec3(0.0, 0.0, self.body - 0.6)).length() - self.body;
         let neck = capsule(p, self.neck_at - vec3(14.0, 0.0, -2.0), self.neck_at, self.neck + 3.0, self.neck);
         let flesh = smooth_union(body, neck, self.waist);
-        let stalk = self.stalk_distance(p);
-        let d = smooth_union(flesh, stalk, 1.6);
+        // Stalk and calyx blend with the flesh only near them.
+        let near_stalk = p.x > self.stalk[0].x - 8.0;
+        let d = if near_stalk { smooth_union(flesh, self.stalk_distance(p), 1.6) } else { flesh };
         if d > 2.0 {
             return d - 1.5;
         }
         // The calyx: a dimple with a rim of sepals.
         let from_calyx = (p - self.calyx).length();
-        let mut d = smooth_without(d, from_calyx - 5.0, 5.0);
-        d = smooth_union(d, from_calyx - 2.2, 1.2);
-        d - self.lumps * fbm(self.relief_seed, p, 0.045, 2) - 0.10 * fbm(self.relief_seed ^ 9, p, 0.5, 2)
+        let mut d = d;
+        if from_calyx < 16.0 {
+            d = smooth_without(d, from_calyx - 5.0, 5.0);
+            d = smooth_union(d, from_calyx - 2.2, 1.2);
+        }
+        d - self.lumps * fbm(self.relief_seed, p, 0.045, 2) - 0.09 * fbm(self.relief_seed ^ 9, p, 0.6, 1)
+    }
+
+    fn step_scale(&self) -> f32 {
+        0.9
     }
 
     fn albedo(&self, p: Vec3, n: Vec3) -> [f32; 3] {

@@ -9,7 +9,7 @@ pub(super) struct Root {
     half_length: f32,
     radius: f32,
     taper: f32,
-    crook: [f32; 4],
+    crook: [f32; 3],
     flatten: f32,
     swell: [f32; 3],
     rings: f32,
@@ -25,7 +25,7 @@ impl Root {
             half_length: draws.about(70.0, 0.05),
             radius: draws.about(14.5, 0.08),
             taper: draws.range(0.42, 0.56),
-            crook: [draws.range(-4.5, 4.5), draws.range(-2.5, 2.5), draws.range(-1.5, 1.5), draws.range(0.0, std::f32::consts::TAU)],
+            crook: [draws.range(-4.5, 4.5), draws.range(-2.8, 2.8), draws.range(0.0, std::f32::consts::TAU)],
             flatten: draws.range(-0.06, 0.06),
             swell: [draws.range(0.02, 0.07), draws.range(0.07, 0.12), draws.range(0.0, std::f32::consts::TAU)],
             rings: draws.range(0.15, 0.4),
@@ -41,8 +41,8 @@ impl Root {
         let u = (x / self.half_length).clamp(-1.0, 1.0);
         let swell = 1.0 + self.swell[0] * libm::sinf(self.swell[1] * x + self.swell[2]);
         let radius = self.radius * (1.0 - self.taper * (0.5 + 0.5 * u)) * swell;
-        let [a, b, c, phase] = self.crook;
-        let y = a * (1.0 - 2.0 * u * u) + b * libm::sinf(2.2 * u + phase) + c * libm::sinf(4.5 * u - phase);
+        let [a, b, phase] = self.crook;
+        let y = a * (1.0 - 2.0 * u * u) + b * libm::sinf(2.2 * u + phase);
         (radius, y, radius * 0.97)
     }
 }
@@ -64,7 +64,7 @@ impl Solid for Root {
     }
 
     fn step_scale(&self) -> f32 {
-        0.7
+        0.78
     }
 
     fn albedo(&self, p: Vec3, _n: Vec3) -> [f32; 3] {
@@ -81,7 +81,7 @@ impl Solid for Root {
 
     fn bounds(&self) -> Bounds {
         let r = self.radius * 1.15 + 1.5;
-        let sway = self.crook[0].abs() + self.crook[1].abs() + self.crook[2].abs();
+        let sway = self.crook[0].abs() + self.crook[1].abs();
         Bounds {
             min: vec3(-self.half_length - 4.0, -r - sway, -3.5),
             max: vec3(self.half_length + 4.0, r + sway, 2.0 * r + 1.0),
