@@ -1,1 +1,57 @@
-//! The appearance expert: a frozen CNN that describes colour cell by cell.
+//! The appearance expert: a frozen CNN that describes colour cell by cell, on a CPU.
+//!
+//! Source: paper section 3.3 and docs/method.md, "Appearance expert". Two networks: [`EfficientNetLite0`] with weights that
+//! are part of this crate, and the paper's [`WideResNet50`] with weights from a file. Both give two maps, at strides
+//! 4 and 8, which the same pooling turns into one feature for each of the 28 x 28 cells.
+
+mod convolution;
+mod depthwise;
+mod efficientnet;
+mod inverted_residual;
+mod map;
+mod pooling;
+mod simd;
+mod weight_file;
+mod wide_resnet;
+
+#[cfg(test)]
+mod tests;
+
+use shapeguard_core::grid::{Grid, GridSize};
+use shapeguard_core::seams::IMAGE_SIDE;
+
+pub use efficientnet::{EfficientNetLite0, efficientnet_lite0};
+pub use weight_file::AppearanceWeightsError;
+pub use wide_resnet::WideResNet50;
+
+use map::{FeatureMap, Margin};
+
+/// How a network wants its colours: `(value - mean) / deviation`, channel by channel, for values in `0.0..=1.0`.
+#[derive(Clone, Copy)]
+struct Normalisation {
+    mean: [f32; 3],
+    deviation: [f32; 3],
+}
+
+/// Mean and deviation of ImageNet's pixels.
+const IMAGENET: Normalisation = Normalisation { mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] };
+
+/// The image as a network's input.
+///
+/// # Panics
+/// If the image is not of [`IMAGE_SIDE`] x [`IMAGE_SIDE`] pixels: a bug of the caller.
+fn normalised_image(rgb: &Grid<[f32; 3]>, normalisation: Normalisation, margin: Margin) -> FeatureMap {
+    assert_eq!(rgb.size(), GridSize::new(IMAGE_SIDE, IMAGE_SIDE), "the experts see images of this size");
+    let Normalisation { mean, deviation } = normalisation;
+    let mut image = FeatureMap::image(IMAGE_SIDE, margin);
+    for row in 0..IMAGE_SIDE {
+        for (out, colour) in image.row_mut(row).as_chunks_mut::<3>().0.iter_mut().zip(rgb.row(row)) {
+            *out = [0, 1, 2].map(|channel| (colour[channel] - mean[channel]) / deviation[channel]);
+        }
+    }
+    image
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}

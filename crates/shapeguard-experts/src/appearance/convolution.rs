@@ -1,0 +1,318 @@
+//! Dense convolution as an implicit matrix product, fused with what follows it (addition of a shortcut, ReLU).
+//!
+//! Nearly all of the appearance expert's time is spent here. Channels stand last, so that the inputs of one kernel row
+//! are contiguous and a convolution is a matrix product whose rows are read where they lie: nothing is copied into
+//! columns. The weights are packed once into panels of one cache line of outputs; a tile of pixels times two panels
+//! is accumulated in registers. Each output is one chain of multiply-adds in the order kernel row, kernel column,
+//! input channel, whatever the tile: results do not depend on how rows are grouped, and therefore not on
+//! the number of threads.
+
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use rayon::prelude::*;
+
+use super::map::{FeatureMap, LANES, Line, Margin, flat};
+use super::simd::{PORTABLE_FUSED, Simd, multiply_add};
+
+/// Tasks of one convolution: 14 divides the sides 112, 56 and 28 of all maps.
+const BANDS: usize = 14;
+
+/// Panels that are evaluated together where there are enough.
+const PANEL_PAIR: usize = 2;
+
+/// The range that outputs are clamped to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Clamp {
+    low: f32,
+    high: f32,
+}
+
+impl Clamp {
+    pub(super) const NONE: Self = Self { low: f32::NEG_INFINITY, high: f32::INFINITY };
+    pub(super) const RELU: Self = Self { low: 0.0, high: f32::INFINITY };
+    pub(super) const RELU6: Self = Self { low: 0.0, high: 6.0 };
+
+    #[inline(always)]
+    pub(super) fn apply(self, value: f32) -> f32 {
+        value.max(self.low).min(self.high)
+    }
+}
+
+/// Weights and biases of a convolution as a file has them, batch norm folded in.
+pub(super) struct FoldedWeights {
+    /// `[outputs, inputs, kernel, kernel]`; `inputs` is 1 for a depthwise convolution.
+    pub(super) weight: Vec<f32>,
+    /// `[outputs]`.
+    pub(super) bias: Vec<f32>,
+}
+
+/// How a convolution's window moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Geometry {
+    /// Side of the square kernel.
+    pub(super) kernel: usize,
+    pub(super) stride: usize,
+    pub(super) padding: Margin,
+}
+
+impl Geometry {
+    pub(super) const POINTWISE: Self = Self { kernel: 1, stride: 1, padding: Margin::NONE };
+
+    /// Side of the output for an input of `side` pixels.
+    pub(super) const fn output_side(self, side: usize) -> usize {
+        (side + self.padding.total() - self.kernel) / self.stride + 1
+    }
+}
+
+/// A dense convolution with packed weights.
+pub(super) struct Convolution {
+    inputs: usize,
+    outputs: usize,
+    geometry: Geometry,
+    clamp: Clamp,
+    /// Panel after panel; each holds a line of outputs for each kernel row, kernel column and input.
+    panels: Vec<Line>,
+    /// One line a panel.
+    bias: Vec<Line>,
+}
+
+/// What a convolution reads.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    /// From the first input of the first output pixel on.
+    values: &'a [f32],
+    /// Distance between the inputs of two output rows.
+    row_step: usize,
+    /// Distance between the inputs of two output pixels.
+    pixel_step: usize,
+    /// Distance between kernel rows.
+    kernel_row_step: usize,
+}
+
+impl<'a> Source<'a> {
+    /// One row of pixels for a pointwise convolution.
+    pub(super) fn pixels(values: &'a [f32], pixel_step: usize) -> Self {
+        Self { values, row_step: 0, pixel_step, kernel_row_step: 0 }
+    }
+}
+
+/// What is added to the sums before they are clamped.
+#[derive(Clone, Copy)]
+pub(super) struct Shortcut<'a> {
+    /// From the first output pixel on, its pixels as far apart as the output's.
+    pub(super) values: &'a [f32],
+    pub(super) row_step: usize,
+}
+
+/// What a convolution writes.
+pub(super) struct Target<'a> {
+    /// From the first output pixel on.
+    pub(super) values: &'a mut [f32],
+    pub(super) row_step: usize,
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+}
+
+/// One panel or two, handed to the kernels.
+#[derive(Clone, Copy)]
+struct PanelJob<'a> {
+    source: Source<'a>,
+    /// Kernel rows, and the contiguous inputs of each.
+    segments: usize,
+    segment_len: usize,
+    /// `segments * segment_len` lines a panel.
+    weights: &'a [Line],
+    /// One line a panel.
+    bias: &'a [Line],
+    /// From the panel's first output on.
+    shortcut: Option<Shortcut<'a>>,
+    clamp: Clamp,
+    rows: usize,
+    cols: usize,
+    out_row_step: usize,
+    out_pixel_step: usize,
+}
+
+impl Convolution {
+    /// Packs the weights.
+    pub(super) fn new(inputs: usize, outputs: usize, geometry: Geometry, clamp: Clamp, folded: &FoldedWeights) -> Self {
+        let taps = geometry.kernel * geometry.kernel;
+        let depth = taps * inputs;
+        assert_eq!(folded.weight.len(), outputs * depth);
+        assert_eq!(folded.bias.len(), outputs);
+        let panel_count = outputs.div_ceil(LANES);
+        let mut panels = vec![Line([0.0; LANES]); panel_count * depth];
+        let mut bias = vec![Line([0.0; LANES]); panel_count];
+        for (output, (weight, b)) in folded.weight.chunks_exact(depth).zip(&folded.bias).enumerate() {
+            let (panel, lane) = (output / LANES, output % LANES);
+            bias[panel].0[lane] = *b;
+            for (input, plane) in weight.chunks_exact(taps).enumerate() {
+                for (tap, value) in plane.iter().enumerate() {
+                    panels[panel * depth + tap * inputs + input].0[lane] = *value;
+                }
+            }
+        }
+        Self { inputs, outputs, geometry, clamp, panels, bias }
+    }
+
+    pub(super) fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    pub(super) fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// Distance between output pixels: the outputs rounded up to whole lines; the rest is zero.
+    pub(super) fn pixel_stride(&self) -> usize {
+        self.bias.len() * LANES
+    }
+
+    /// The whole output map, within `margin`; `shortcut`, a map of the output's shape, is added before clamping.
+    pub(super) fn apply(
+        &self,
+        simd: Simd,
+        input: &FeatureMap,
+        margin: Margin,
+        shortcut: Option<&FeatureMap>,
+    ) -> FeatureMap {
+        let side = self.geometry.output_side(input.side());
+        let mut output = FeatureMap::zeros(side, self.outputs, margin);
+        let row_step = output.row_stride();
+        let first = margin.before * output.pixel_stride();
+        let band = side.div_ceil(BANDS);
+        output.rows_mut().par_chunks_mut(band * row_step).enumerate().for_each(|(index, chunk)| {
+            let rows = chunk.len() / row_step;
+            let target = Target { values: &mut chunk[first..], row_step, rows, cols: side };
+            let shortcut = shortcut.map(|map| self.shortcut(map, index * band));
+            self.forward(simd, self.source(input, index * band), shortcut, target);
+        });
+        output
+    }
+
+    /// What the output rows from `first_row` on are computed from.
+    ///
+    /// # Panics
+    /// If the map does not fit the convolution: a bug of the caller.
+    pub(super) fn source<'a>(&self, input: &'a FeatureMap, first_row: usize) -> Source<'a> {
+        let Geometry { kernel, stride, padding } = self.geometry;
+        let (margin, pixel, row) = (input.margin(), input.pixel_stride(), input.row_stride());
+        assert_eq!(input.channels(), self.inputs);
+        assert!(margin.before >= padding.before && margin.after >= padding.after, "the input's margin is too narrow");
+        assert!(kernel == 1 || pixel == self.inputs, "the inputs of a kernel row must be contiguous");
+        let offset = margin.before - padding.before;
+        Source {
+            values: &input.values()[(first_row * stride + offset) * row + offset * pixel..],
+            row_step: stride * row,
+            pixel_step: stride * pixel,
+            kernel_row_step: row,
+        }
+    }
+
+    /// A map whose rows from `first_row` on are added to the output.
+    ///
+    /// # Panics
+    /// If the map has not the output's pixels: a bug of the caller.
+    pub(super) fn shortcut<'a>(&self, map: &'a FeatureMap, first_row: usize) -> Shortcut<'a> {
+        assert_eq!((map.pixel_stride(), map.margin()), (self.pixel_stride(), Margin::NONE));
+        Shortcut { values: &map.values()[first_row * map.row_stride()..], row_step: map.row_stride() }
+    }
+
+    /// Some rows of the output.
+    ///
+    /// # Panics
+    /// If a slice is too short: a bug of the caller.
+    pub(super) fn forward(&self, simd: Simd, source: Source, shortcut: Option<Shortcut>, target: Target) {
+        let Target { values: out, row_step, rows, cols } = target;
+        if rows == 0 || cols == 0 {
+            return;
+        }
+        let (segments, segment_len) = (self.geometry.kernel, self.geometry.kernel * self.inputs);
+        let pixel_step = self.pixel_stride();
+        let last_input = (rows - 1) * source.row_step
+            + (cols - 1) * source.pixel_step
+            + (segments - 1) * source.kernel_row_step
+            + segment_len;
+        assert!(source.values.len() >= last_input);
+        assert!(out.len() >= (rows - 1) * row_step + cols * pixel_step);
+        assert!(shortcut.is_none_or(|s| s.values.len() >= (rows - 1) * s.row_step + cols * pixel_step));
+        let depth = segments * segment_len;
+        let pairs = self.panels.chunks(PANEL_PAIR * depth).zip(self.bias.chunks(PANEL_PAIR));
+        for (pair, (weights, bias)) in pairs.enumerate() {
+            let first_output = pair * PANEL_PAIR * LANES;
+            let job = PanelJob {
+                source,
+                segments,
+                segment_len,
+                weights,
+                bias,
+                shortcut: shortcut.map(|s| Shortcut { values: &s.values[first_output..], ..s }),
+                clamp: self.clamp,
+                rows,
+                cols,
+                out_row_step: row_step,
+                out_pixel_step: pixel_step,
+            };
+            let out = &mut out[first_output..];
+            match simd {
+                // SAFETY: these levels exist only where `Simd::available` detected the instructions; the
+                // assertions above hold the slices to the sizes that the kernels rely on.
+                #[cfg(target_arch = "x86_64")]
+                Simd::Avx512 => unsafe { x86::panels_avx512(&job, out) },
+                #[cfg(target_arch = "x86_64")]
+                Simd::Avx2 => unsafe { x86::panels_avx2(&job, out) },
+                Simd::Portable => panels_portable(&job, out),
+            }
+        }
+    }
+}
+
+/// Pixels of a portable tile.
+const PORTABLE_PIXELS: usize = 4;
+
+fn panels_portable(job: &PanelJob, out: &mut [f32]) {
+    for panel in 0..job.bias.len() {
+        for row in 0..job.rows {
+            let mut col = 0;
+            while col < job.cols {
+                if col + PORTABLE_PIXELS <= job.cols {
+                    tile_portable::<PORTABLE_PIXELS>(job, panel, row, col, out);
+                    col += PORTABLE_PIXELS;
+                } else {
+                    tile_portable::<1>(job, panel, row, col, out);
+                    col += 1;
+                }
+            }
+        }
+    }
+}
+
+fn tile_portable<const PIXELS: usize>(job: &PanelJob, panel: usize, row: usize, col: usize, out: &mut [f32]) {
+    let depth = job.segments * job.segment_len;
+    let (weights, _) = flat(&job.weights[panel * depth..(panel + 1) * depth]).as_chunks::<LANES>();
+    let mut sums = [job.bias[panel].0; PIXELS];
+    let first = row * job.source.row_step + col * job.source.pixel_step;
+    for (segment, weights) in weights.chunks_exact(job.segment_len).enumerate() {
+        let inputs: [&[f32]; PIXELS] = std::array::from_fn(|p| {
+            let start = first + segment * job.source.kernel_row_step + p * job.source.pixel_step;
+            &job.source.values[start..start + job.segment_len]
+        });
+        for (k, weights) in weights.iter().enumerate() {
+            for (sum, inputs) in sums.iter_mut().zip(inputs) {
+                for (sum, w) in sum.iter_mut().zip(weights) {
+                    *sum = multiply_add::<PORTABLE_FUSED>(inputs[k], *w, *sum);
+                }
+            }
+        }
+    }
+    for (p, sum) in sums.iter_mut().enumerate() {
+        let offset = (col + p) * job.out_pixel_step + panel * LANES;
+        if let Some(shortcut) = job.shortcut {
+            let shortcut = &shortcut.values[row * shortcut.row_step + offset..][..LANES];
+            sum.iter_mut().zip(shortcut).for_each(|(sum, value)| *sum += value);
+        }
+        let out = &mut out[row * job.out_row_step + offset..][..LANES];
+        out.iter_mut().zip(sum).for_each(|(out, sum)| *out = job.clamp.apply(*sum));
+    }
+}
