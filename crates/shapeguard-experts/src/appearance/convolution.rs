@@ -1,18 +1,18 @@
 //! Dense convolution as an implicit matrix product, fused with what follows it (addition of a shortcut, ReLU).
 //!
-//! Nearly all of the appearance expert's time is spent here. Channels stand last, so that the inputs of one kernel row
-//! are contiguous and a convolution is a matrix product whose rows are read where they lie: nothing is copied into
-//! columns. The weights are packed once into panels of one cache line of outputs; a tile of pixels times two panels
-//! is accumulated in registers. Each output is one chain of multiply-adds in the order kernel row, kernel column,
-//! input channel, whatever the tile: results do not depend on how rows are grouped, and therefore not on
-//! the number of threads.
+//! Nearly all of the appearance expert's time is spent here. A map keeps blocks of channels together, so that the inputs of
+//! one kernel row are contiguous within a block and a convolution is a matrix product whose rows are read where they
+//! lie: nothing is copied into columns. The weights are packed once into panels of one cache line of outputs; a
+//! tile of pixels times two panels is accumulated in registers. Each output is one chain of multiply-adds in the order
+//! block, kernel row, kernel column, channel, whatever the tile: results do not depend on how rows are grouped, and
+//! therefore not on the number of threads.
 
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use rayon::prelude::*;
 
-use super::map::{FeatureMap, LANES, Line, Margin, flat};
+use super::map::{FeatureMap, IMAGE_CHANNELS, LANES, Line, Margin, flat};
 use super::simd::{PORTABLE_FUSED, Simd, multiply_add};
 
 /// Tasks of one convolution: 14 divides the sides 112, 56 and 28 of all maps.
@@ -68,10 +68,13 @@ impl Geometry {
 /// A dense convolution with packed weights.
 pub(super) struct Convolution {
     inputs: usize,
+    /// Channels of a block of inputs.
+    lanes: usize,
     outputs: usize,
     geometry: Geometry,
+    depth: Depth,
     clamp: Clamp,
-    /// Panel after panel; each holds a line of outputs for each kernel row, kernel column and input.
+    /// Panel after panel; each holds a line of outputs for each block of inputs, kernel row, kernel column and input.
     panels: Vec<Line>,
     /// One line a panel.
     bias: Vec<Line>,
@@ -88,72 +91,108 @@ pub(super) struct Source<'a> {
     pixel_step: usize,
     /// Distance between kernel rows.
     kernel_row_step: usize,
+    /// Distance between blocks of inputs.
+    block_step: usize,
 }
 
 impl<'a> Source<'a> {
-    /// One row of pixels for a pointwise convolution.
-    pub(super) fn pixels(values: &'a [f32], pixel_step: usize) -> Self {
-        Self { values, row_step: 0, pixel_step, kernel_row_step: 0 }
+    /// One row of a map, for a pointwise convolution; `block_step` is the distance between its blocks.
+    pub(super) fn row(values: &'a [f32], block_step: usize) -> Self {
+        Self { values, row_step: 0, pixel_step: LANES, kernel_row_step: 0, block_step }
     }
 }
 
 /// What is added to the sums before they are clamped.
 #[derive(Clone, Copy)]
 pub(super) struct Shortcut<'a> {
-    /// From the first output pixel on, its pixels as far apart as the output's.
-    pub(super) values: &'a [f32],
-    pub(super) row_step: usize,
+    /// From the first output pixel on.
+    values: &'a [f32],
+    row_step: usize,
+    block_step: usize,
 }
 
 /// What a convolution writes.
 pub(super) struct Target<'a> {
     /// From the first output pixel on.
     pub(super) values: &'a mut [f32],
+    /// Distance between rows.
     pub(super) row_step: usize,
+    /// Distance between blocks of outputs.
+    pub(super) block_step: usize,
     pub(super) rows: usize,
     pub(super) cols: usize,
+}
+
+/// The inputs of one output: blocks of so many segments, which are kernel rows.
+#[derive(Clone, Copy)]
+struct Depth {
+    blocks: usize,
+    segments: usize,
+    /// Contiguous inputs of a segment.
+    segment_len: usize,
+    /// The same in the last block.
+    last_segment_len: usize,
+}
+
+impl Depth {
+    /// All inputs of an output.
+    fn total(self) -> usize {
+        self.segments * ((self.blocks - 1) * self.segment_len + self.last_segment_len)
+    }
+
+    #[inline(always)]
+    fn segment_len(self, block: usize) -> usize {
+        if block + 1 == self.blocks { self.last_segment_len } else { self.segment_len }
+    }
 }
 
 /// One panel or two, handed to the kernels.
 #[derive(Clone, Copy)]
 struct PanelJob<'a> {
     source: Source<'a>,
-    /// Kernel rows, and the contiguous inputs of each.
-    segments: usize,
-    segment_len: usize,
-    /// `segments * segment_len` lines a panel.
+    depth: Depth,
+    /// `depth.total()` lines a panel.
     weights: &'a [Line],
     /// One line a panel.
     bias: &'a [Line],
-    /// From the panel's first output on.
+    /// From the first panel's first pixel on.
     shortcut: Option<Shortcut<'a>>,
     clamp: Clamp,
     rows: usize,
     cols: usize,
     out_row_step: usize,
-    out_pixel_step: usize,
+    out_block_step: usize,
 }
 
 impl Convolution {
     /// Packs the weights.
     pub(super) fn new(inputs: usize, outputs: usize, geometry: Geometry, clamp: Clamp, folded: &FoldedWeights) -> Self {
         let taps = geometry.kernel * geometry.kernel;
-        let depth = taps * inputs;
-        assert_eq!(folded.weight.len(), outputs * depth);
+        assert_eq!(folded.weight.len(), outputs * inputs * taps);
         assert_eq!(folded.bias.len(), outputs);
+        let lanes = if inputs == IMAGE_CHANNELS { IMAGE_CHANNELS } else { LANES };
+        let depth = Depth {
+            blocks: inputs.div_ceil(lanes),
+            segments: geometry.kernel,
+            segment_len: geometry.kernel * lanes,
+            // A kernel of one column needs nothing of the zeros that fill up the last block.
+            last_segment_len: if geometry.kernel == 1 { (inputs - 1) % lanes + 1 } else { geometry.kernel * lanes },
+        };
         let panel_count = outputs.div_ceil(LANES);
-        let mut panels = vec![Line([0.0; LANES]); panel_count * depth];
+        let mut panels = vec![Line([0.0; LANES]); panel_count * depth.total()];
         let mut bias = vec![Line([0.0; LANES]); panel_count];
-        for (output, (weight, b)) in folded.weight.chunks_exact(depth).zip(&folded.bias).enumerate() {
+        for (output, (weight, b)) in folded.weight.chunks_exact(inputs * taps).zip(&folded.bias).enumerate() {
             let (panel, lane) = (output / LANES, output % LANES);
             bias[panel].0[lane] = *b;
             for (input, plane) in weight.chunks_exact(taps).enumerate() {
+                let (block, channel) = (input / lanes, input % lanes);
                 for (tap, value) in plane.iter().enumerate() {
-                    panels[panel * depth + tap * inputs + input].0[lane] = *value;
+                    let line = block * depth.segments * depth.segment_len + tap * lanes + channel;
+                    panels[panel * depth.total() + line].0[lane] = *value;
                 }
             }
         }
-        Self { inputs, outputs, geometry, clamp, panels, bias }
+        Self { inputs, lanes, outputs, geometry, depth, clamp, panels, bias }
     }
 
     pub(super) fn outputs(&self) -> usize {
@@ -162,11 +201,6 @@ impl Convolution {
 
     pub(super) fn geometry(&self) -> Geometry {
         self.geometry
-    }
-
-    /// Distance between output pixels: the outputs rounded up to whole lines; the rest is zero.
-    pub(super) fn pixel_stride(&self) -> usize {
-        self.bias.len() * LANES
     }
 
     /// The whole output map, within `margin`; `shortcut`, a map of the output's shape, is added before clamping.
@@ -179,12 +213,12 @@ impl Convolution {
     ) -> FeatureMap {
         let side = self.geometry.output_side(input.side());
         let mut output = FeatureMap::zeros(side, self.outputs, margin);
-        let row_step = output.row_stride();
-        let first = margin.before * output.pixel_stride();
+        let (row_step, block_step) = (output.row_stride(), output.block_stride());
+        let first = margin.before * LANES;
         let band = side.div_ceil(BANDS);
         output.rows_mut().par_chunks_mut(band * row_step).enumerate().for_each(|(index, chunk)| {
             let rows = chunk.len() / row_step;
-            let target = Target { values: &mut chunk[first..], row_step, rows, cols: side };
+            let target = Target { values: &mut chunk[first..], row_step, block_step, rows, cols: side };
             let shortcut = shortcut.map(|map| self.shortcut(map, index * band));
             self.forward(simd, self.source(input, index * band), shortcut, target);
         });
@@ -196,27 +230,28 @@ impl Convolution {
     /// # Panics
     /// If the map does not fit the convolution: a bug of the caller.
     pub(super) fn source<'a>(&self, input: &'a FeatureMap, first_row: usize) -> Source<'a> {
-        let Geometry { kernel, stride, padding } = self.geometry;
-        let (margin, pixel, row) = (input.margin(), input.pixel_stride(), input.row_stride());
-        assert_eq!(input.channels(), self.inputs);
+        let Geometry { stride, padding, .. } = self.geometry;
+        let (margin, row, pixel) = (input.margin(), input.row_stride(), input.lanes());
+        assert_eq!((input.channels(), input.lanes()), (self.inputs, self.lanes));
         assert!(margin.before >= padding.before && margin.after >= padding.after, "the input's margin is too narrow");
-        assert!(kernel == 1 || pixel == self.inputs, "the inputs of a kernel row must be contiguous");
         let offset = margin.before - padding.before;
         Source {
             values: &input.values()[(first_row * stride + offset) * row + offset * pixel..],
             row_step: stride * row,
             pixel_step: stride * pixel,
             kernel_row_step: row,
+            block_step: input.block_stride(),
         }
     }
 
     /// A map whose rows from `first_row` on are added to the output.
     ///
     /// # Panics
-    /// If the map has not the output's pixels: a bug of the caller.
+    /// If the map has not the output's channels: a bug of the caller.
     pub(super) fn shortcut<'a>(&self, map: &'a FeatureMap, first_row: usize) -> Shortcut<'a> {
-        assert_eq!((map.pixel_stride(), map.margin()), (self.pixel_stride(), Margin::NONE));
-        Shortcut { values: &map.values()[first_row * map.row_stride()..], row_step: map.row_stride() }
+        assert_eq!((map.channels(), map.margin()), (self.outputs, Margin::NONE));
+        let row_step = map.row_stride();
+        Shortcut { values: &map.values()[first_row * row_step..], row_step, block_step: map.block_stride() }
     }
 
     /// Some rows of the output.
@@ -224,37 +259,39 @@ impl Convolution {
     /// # Panics
     /// If a slice is too short: a bug of the caller.
     pub(super) fn forward(&self, simd: Simd, source: Source, shortcut: Option<Shortcut>, target: Target) {
-        let Target { values: out, row_step, rows, cols } = target;
+        let Target { values: out, row_step, block_step, rows, cols } = target;
         if rows == 0 || cols == 0 {
             return;
         }
-        let (segments, segment_len) = (self.geometry.kernel, self.geometry.kernel * self.inputs);
-        let pixel_step = self.pixel_stride();
+        let depth = self.depth;
         let last_input = (rows - 1) * source.row_step
             + (cols - 1) * source.pixel_step
-            + (segments - 1) * source.kernel_row_step
-            + segment_len;
-        assert!(source.values.len() >= last_input);
-        assert!(out.len() >= (rows - 1) * row_step + cols * pixel_step);
-        assert!(shortcut.is_none_or(|s| s.values.len() >= (rows - 1) * s.row_step + cols * pixel_step));
-        let depth = segments * segment_len;
-        let pairs = self.panels.chunks(PANEL_PAIR * depth).zip(self.bias.chunks(PANEL_PAIR));
+            + (depth.blocks - 1) * source.block_step
+            + (depth.segments - 1) * source.kernel_row_step;
+        // The last block's segments are the shorter ones, but start later.
+        assert!(source.values.len() >= last_input + depth.last_segment_len);
+        assert!(depth.blocks == 1 || source.block_step >= depth.segment_len);
+        let end = |row_step: usize, block_step: usize| {
+            (rows - 1) * row_step + (self.bias.len() - 1) * block_step + cols * LANES
+        };
+        assert!(out.len() >= end(row_step, block_step));
+        assert!(shortcut.is_none_or(|s| s.values.len() >= end(s.row_step, s.block_step)));
+        let pairs = self.panels.chunks(PANEL_PAIR * depth.total()).zip(self.bias.chunks(PANEL_PAIR));
         for (pair, (weights, bias)) in pairs.enumerate() {
-            let first_output = pair * PANEL_PAIR * LANES;
+            let first = pair * PANEL_PAIR;
             let job = PanelJob {
                 source,
-                segments,
-                segment_len,
+                depth,
                 weights,
                 bias,
-                shortcut: shortcut.map(|s| Shortcut { values: &s.values[first_output..], ..s }),
+                shortcut: shortcut.map(|s| Shortcut { values: &s.values[first * s.block_step..], ..s }),
                 clamp: self.clamp,
                 rows,
                 cols,
                 out_row_step: row_step,
-                out_pixel_step: pixel_step,
+                out_block_step: block_step,
             };
-            let out = &mut out[first_output..];
+            let out = &mut out[first * block_step..];
             match simd {
                 // SAFETY: these levels exist only where `Simd::available` detected the instructions; the
                 // assertions above hold the slices to the sizes that the kernels rely on.
@@ -289,30 +326,33 @@ fn panels_portable(job: &PanelJob, out: &mut [f32]) {
 }
 
 fn tile_portable<const PIXELS: usize>(job: &PanelJob, panel: usize, row: usize, col: usize, out: &mut [f32]) {
-    let depth = job.segments * job.segment_len;
-    let (weights, _) = flat(&job.weights[panel * depth..(panel + 1) * depth]).as_chunks::<LANES>();
+    let (source, depth) = (job.source, job.depth);
+    let (mut weights, _) = flat(&job.weights[panel * depth.total()..]).as_chunks::<LANES>();
     let mut sums = [job.bias[panel].0; PIXELS];
-    let first = row * job.source.row_step + col * job.source.pixel_step;
-    for (segment, weights) in weights.chunks_exact(job.segment_len).enumerate() {
-        let inputs: [&[f32]; PIXELS] = std::array::from_fn(|p| {
-            let start = first + segment * job.source.kernel_row_step + p * job.source.pixel_step;
-            &job.source.values[start..start + job.segment_len]
-        });
-        for (k, weights) in weights.iter().enumerate() {
-            for (sum, inputs) in sums.iter_mut().zip(inputs) {
-                for (sum, w) in sum.iter_mut().zip(weights) {
-                    *sum = multiply_add::<PORTABLE_FUSED>(inputs[k], *w, *sum);
+    let first = row * source.row_step + col * source.pixel_step;
+    for block in 0..depth.blocks {
+        let len = depth.segment_len(block);
+        for segment in 0..depth.segments {
+            let start = first + block * source.block_step + segment * source.kernel_row_step;
+            let inputs: [&[f32]; PIXELS] =
+                std::array::from_fn(|p| &source.values[start + p * source.pixel_step..][..len]);
+            for (k, weights) in weights[..len].iter().enumerate() {
+                for (sum, inputs) in sums.iter_mut().zip(inputs) {
+                    for (sum, w) in sum.iter_mut().zip(weights) {
+                        *sum = multiply_add::<PORTABLE_FUSED>(inputs[k], *w, *sum);
+                    }
                 }
             }
+            weights = &weights[len..];
         }
     }
     for (p, sum) in sums.iter_mut().enumerate() {
-        let offset = (col + p) * job.out_pixel_step + panel * LANES;
+        let pixel = (col + p) * LANES;
         if let Some(shortcut) = job.shortcut {
-            let shortcut = &shortcut.values[row * shortcut.row_step + offset..][..LANES];
-            sum.iter_mut().zip(shortcut).for_each(|(sum, value)| *sum += value);
+            let values = &shortcut.values[row * shortcut.row_step + panel * shortcut.block_step + pixel..];
+            sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
         }
-        let out = &mut out[row * job.out_row_step + offset..][..LANES];
+        let out = &mut out[row * job.out_row_step + panel * job.out_block_step + pixel..][..LANES];
         out.iter_mut().zip(sum).for_each(|(out, sum)| *out = job.clamp.apply(*sum));
     }
 }

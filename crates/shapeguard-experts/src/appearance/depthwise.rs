@@ -1,6 +1,6 @@
 //! Depthwise convolution of one row of pixels, each channel by itself, fused with ReLU6.
 //!
-//! The kernel is written once, for one line of channels at a time with that line's weights in registers, and compiled
+//! The kernel is written once, for one block of channels at a time with that block's weights in registers, and compiled
 //! for each set of instructions.
 
 use super::convolution::{Clamp, FoldedWeights, Geometry};
@@ -12,9 +12,9 @@ pub(super) struct Depthwise {
     channels: usize,
     geometry: Geometry,
     clamp: Clamp,
-    /// Line of channels after line of channels; each holds a line for each kernel row and column.
+    /// Block of channels after block; each holds a line for each kernel row and column.
     weights: Vec<Line>,
-    /// One line for each line of channels.
+    /// One line a block.
     bias: Vec<Line>,
 }
 
@@ -35,14 +35,14 @@ impl Depthwise {
         assert!(matches!(geometry.kernel, 3 | 5), "there are kernels of 3 and 5 rows");
         assert_eq!(folded.weight.len(), channels * taps);
         assert_eq!(folded.bias.len(), channels);
-        let lines = channels.div_ceil(LANES);
-        let mut weights = vec![Line([0.0; LANES]); lines * taps];
-        let mut bias = vec![Line([0.0; LANES]); lines];
+        let blocks = channels.div_ceil(LANES);
+        let mut weights = vec![Line([0.0; LANES]); blocks * taps];
+        let mut bias = vec![Line([0.0; LANES]); blocks];
         for (channel, (plane, b)) in folded.weight.chunks_exact(taps).zip(&folded.bias).enumerate() {
-            let (line, lane) = (channel / LANES, channel % LANES);
-            bias[line].0[lane] = *b;
+            let (block, lane) = (channel / LANES, channel % LANES);
+            bias[block].0[lane] = *b;
             for (tap, value) in plane.iter().enumerate() {
-                weights[line * taps + tap].0[lane] = *value;
+                weights[block * taps + tap].0[lane] = *value;
             }
         }
         Self { channels, geometry, clamp, weights, bias }
@@ -56,8 +56,8 @@ impl Depthwise {
         self.geometry
     }
 
-    /// One output row, written to `out`; `row(i)` is the i-th row under the kernel with its margins, in whole lines
-    /// of channels.
+    /// One output row, written to `out`; `row(i)` is the i-th row under the kernel with its margins. Both are laid out
+    /// like rows of a [`FeatureMap`](super::map::FeatureMap), without margins in `out`.
     pub(super) fn forward<'a>(&self, simd: Simd, row: impl Fn(usize) -> &'a [f32], out: &mut [f32]) {
         match self.geometry.kernel {
             3 => self.forward_rows::<3>(simd, std::array::from_fn(row), out),
@@ -94,26 +94,29 @@ fn row_avx2<const KERNEL: usize>(job: &RowJob<KERNEL>, out: &mut [f32]) {
 
 #[inline(always)]
 fn row<const KERNEL: usize, const FUSED: bool>(job: &RowJob<KERNEL>, out: &mut [f32]) {
-    let lines = job.bias.len();
+    let blocks = job.bias.len();
     let (out, _) = out.as_chunks_mut::<LANES>();
-    let cols = out.len() / lines;
+    let cols = out.len() / blocks;
     let rows = job.rows.map(|row| row.as_chunks::<LANES>().0);
-    assert!(rows.iter().all(|row| row.len() >= ((cols - 1) * job.stride + KERNEL) * lines));
-    for line in 0..lines {
+    let padded_cols = rows[0].len() / blocks;
+    assert!(rows.iter().all(|row| row.len() == padded_cols * blocks));
+    assert!(padded_cols >= (cols - 1) * job.stride + KERNEL);
+    for (block, out) in out.chunks_exact_mut(cols).enumerate() {
         let weights: [[[f32; LANES]; KERNEL]; KERNEL] =
-            std::array::from_fn(|r| std::array::from_fn(|c| job.weights[(line * KERNEL + r) * KERNEL + c].0));
-        let bias = job.bias[line].0;
-        for col in 0..cols {
+            std::array::from_fn(|r| std::array::from_fn(|c| job.weights[(block * KERNEL + r) * KERNEL + c].0));
+        let rows = rows.map(|row| &row[block * padded_cols..(block + 1) * padded_cols]);
+        let bias = job.bias[block].0;
+        for (col, out) in out.iter_mut().enumerate() {
             let mut sum = bias;
             for (row, weights) in rows.iter().zip(&weights) {
-                for (tap, weights) in weights.iter().enumerate() {
-                    let inputs = &row[(col * job.stride + tap) * lines + line];
+                let inputs = &row[col * job.stride..][..KERNEL];
+                for (inputs, weights) in inputs.iter().zip(weights) {
                     for lane in 0..LANES {
                         sum[lane] = multiply_add::<FUSED>(inputs[lane], weights[lane], sum[lane]);
                     }
                 }
             }
-            out[col * lines + line] = sum.map(|value| job.clamp.apply(value));
+            *out = sum.map(|value| job.clamp.apply(value));
         }
     }
 }

@@ -59,22 +59,24 @@ impl InvertedResidual {
     ) {
         let geometry = self.depthwise.geometry();
         let side = geometry.output_side(wide_side);
-        let wide = self.depthwise.channels().next_multiple_of(LANES);
-        let left = geometry.padding.before * wide;
-        let ring_row = (wide_side + geometry.padding.total()) * wide;
+        let blocks = self.depthwise.channels().div_ceil(LANES);
+        let padded_block = (wide_side + geometry.padding.total()) * LANES;
+        let ring_row = blocks * padded_block;
+        let left = geometry.padding.before * LANES;
         // Rows are counted from the first row of padding on; row `r` lies in slot `r % kernel`. The left and right margins
         // are never written and stay zero.
         let mut ring = Buffer::zeros(geometry.kernel * ring_row);
         let mut next = first_row * geometry.stride;
-        let mut depthwise_row = Buffer::zeros(side * wide);
+        let mut depthwise_row = Buffer::zeros(blocks * side * LANES);
         for (i, out) in out.chunks_exact_mut(out_row_stride).enumerate() {
             let row = first_row + i;
             let top = row * geometry.stride;
             while next < top + geometry.kernel {
-                let slot = &mut ring.as_mut_slice()[next % geometry.kernel * ring_row..][left..][..wide_side * wide];
+                let slot = &mut ring.as_mut_slice()[next % geometry.kernel * ring_row..][..ring_row];
                 match next.checked_sub(geometry.padding.before).filter(|wide_row| *wide_row < wide_side) {
                     Some(wide_row) => {
-                        let target = Target { values: slot, row_step: 0, rows: 1, cols: wide_side };
+                        let values = &mut slot[left..];
+                        let target = Target { values, row_step: 0, block_step: padded_block, rows: 1, cols: wide_side };
                         self.first.forward(simd, self.first.source(input, wide_row), None, target);
                     }
                     None => slot.fill(0.0),
@@ -82,11 +84,11 @@ impl InvertedResidual {
                 next += 1;
             }
             let ring = ring.as_slice();
-            let pixels = &mut depthwise_row.as_mut_slice()[..side * wide];
+            let pixels = &mut depthwise_row.as_mut_slice()[..blocks * side * LANES];
             self.depthwise.forward(simd, |r| &ring[(top + r) % geometry.kernel * ring_row..][..ring_row], pixels);
             let shortcut = self.has_shortcut.then(|| self.project.shortcut(input, row));
-            let target = Target { values: out, row_step: 0, rows: 1, cols: side };
-            self.project.forward(simd, Source::pixels(pixels, wide), shortcut, target);
+            let target = Target { values: out, row_step: 0, block_step: side * LANES, rows: 1, cols: side };
+            self.project.forward(simd, Source::row(pixels, side * LANES), shortcut, target);
         }
     }
 }

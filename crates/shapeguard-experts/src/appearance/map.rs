@@ -1,7 +1,10 @@
-//! Feature maps: channels last, so that a pixel's channels fill whole vector registers.
+//! Feature maps, laid out for vector registers and the cache.
 
 /// Values of a cache line of 64 bytes: one AVX-512 register, two of AVX2.
 pub(super) const LANES: usize = 16;
+
+/// Channels of an image, red, green, blue.
+pub(super) const IMAGE_CHANNELS: usize = 3;
 
 /// A cache line of weights or activations; its alignment keeps vector loads within one line.
 #[derive(Clone, Copy)]
@@ -61,12 +64,15 @@ impl Margin {
     }
 }
 
-/// A square map of features within a margin of zeros, `[side, side, channels]`.
+/// A square map of features within a margin of zeros: `[row][block][column][lane]`, where a block is [`LANES`] channels.
+///
+/// So the same channels of neighbouring pixels lie in neighbouring cache lines (with all channels of a pixel side by side,
+/// a tile of pixels would be spread over few sets of the cache), and a band of rows is contiguous.
 pub(super) struct FeatureMap {
     side: usize,
     channels: usize,
-    /// Distance between pixels: the channels, rounded up to whole lines for all but images; the rest is zero.
-    pixel_stride: usize,
+    /// Channels of a block: [`LANES`], the last block filled up with zeros; 3 for images.
+    lanes: usize,
     margin: Margin,
     values: Buffer,
 }
@@ -74,17 +80,18 @@ pub(super) struct FeatureMap {
 impl FeatureMap {
     /// A map of zeros.
     pub(super) fn zeros(side: usize, channels: usize, margin: Margin) -> Self {
-        Self::with_stride(side, channels, channels.next_multiple_of(LANES), margin)
+        Self::with_lanes(side, channels, LANES, margin)
     }
 
-    /// A black image; its pixels are not padded to whole lines.
+    /// A black image; its pixels are not filled up to whole lines.
     pub(super) fn image(side: usize, margin: Margin) -> Self {
-        Self::with_stride(side, 3, 3, margin)
+        Self::with_lanes(side, IMAGE_CHANNELS, IMAGE_CHANNELS, margin)
     }
 
-    fn with_stride(side: usize, channels: usize, pixel_stride: usize, margin: Margin) -> Self {
+    fn with_lanes(side: usize, channels: usize, lanes: usize, margin: Margin) -> Self {
         let padded = side + margin.total();
-        Self { side, channels, pixel_stride, margin, values: Buffer::zeros(padded * padded * pixel_stride) }
+        let len = padded * padded * channels.next_multiple_of(lanes);
+        Self { side, channels, lanes, margin, values: Buffer::zeros(len) }
     }
 
     /// Rows, and columns.
@@ -96,17 +103,23 @@ impl FeatureMap {
         self.channels
     }
 
-    pub(super) fn pixel_stride(&self) -> usize {
-        self.pixel_stride
+    /// Channels of a block, the distance between pixels.
+    pub(super) fn lanes(&self) -> usize {
+        self.lanes
     }
 
     pub(super) fn margin(&self) -> Margin {
         self.margin
     }
 
+    /// Distance between blocks of a row.
+    pub(super) fn block_stride(&self) -> usize {
+        (self.side + self.margin.total()) * self.lanes
+    }
+
     /// Distance between rows.
     pub(super) fn row_stride(&self) -> usize {
-        (self.side + self.margin.total()) * self.pixel_stride
+        self.channels.div_ceil(self.lanes) * self.block_stride()
     }
 
     /// All values, margins included.
@@ -114,32 +127,35 @@ impl FeatureMap {
         self.values.as_slice()
     }
 
-    /// One row without its margins.
-    pub(super) fn row(&self, row: usize) -> &[f32] {
-        &self.values()[self.start(row)..][..self.side * self.pixel_stride]
+    /// The map's rows, each with its left and right margins, without those above and below.
+    pub(super) fn rows(&self) -> &[f32] {
+        &self.values()[self.margin.before * self.row_stride()..][..self.side * self.row_stride()]
     }
 
-    /// One row without its margins.
-    pub(super) fn row_mut(&mut self, row: usize) -> &mut [f32] {
-        let range = self.start(row)..self.start(row) + self.side * self.pixel_stride;
-        &mut self.values.as_mut_slice()[range]
-    }
-
-    /// The map's rows with their left and right margins, without those above and below.
+    /// The map's rows, each with its left and right margins, without those above and below.
     pub(super) fn rows_mut(&mut self) -> &mut [f32] {
         let row_stride = self.row_stride();
-        let first = self.margin.before * row_stride;
-        &mut self.values.as_mut_slice()[first..first + self.side * row_stride]
+        &mut self.values.as_mut_slice()[self.margin.before * row_stride..][..self.side * row_stride]
     }
 
     /// One pixel's channels.
     #[cfg(test)]
-    pub(super) fn pixel(&self, row: usize, col: usize) -> &[f32] {
-        &self.row(row)[col * self.pixel_stride..][..self.channels]
+    pub(super) fn pixel(&self, row: usize, col: usize) -> Vec<f32> {
+        (0..self.channels).map(|channel| self.rows()[self.index(row, col, channel)]).collect()
     }
 
-    /// Index of a row's first pixel.
-    fn start(&self, row: usize) -> usize {
-        (row + self.margin.before) * self.row_stride() + self.margin.before * self.pixel_stride
+    /// Sets one pixel's channels.
+    #[cfg(test)]
+    pub(super) fn set_pixel(&mut self, row: usize, col: usize, channels: &[f32]) {
+        for (channel, value) in channels.iter().enumerate() {
+            let index = self.index(row, col, channel);
+            self.rows_mut()[index] = *value;
+        }
+    }
+
+    #[cfg(test)]
+    fn index(&self, row: usize, col: usize, channel: usize) -> usize {
+        let (block, lane) = (channel / self.lanes, channel % self.lanes);
+        row * self.row_stride() + block * self.block_stride() + (self.margin.before + col) * self.lanes + lane
     }
 }

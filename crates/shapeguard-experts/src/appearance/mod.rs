@@ -24,7 +24,7 @@ pub use efficientnet::{EfficientNetLite0, efficientnet_lite0};
 pub use weight_file::AppearanceWeightsError;
 pub use wide_resnet::WideResNet50;
 
-use map::{FeatureMap, Margin};
+use map::{FeatureMap, IMAGE_CHANNELS, Margin};
 
 /// How a network wants its colours: `(value - mean) / deviation`, channel by channel, for values in `0.0..=1.0`.
 #[derive(Clone, Copy)]
@@ -44,8 +44,10 @@ fn normalised_image(rgb: &Grid<[f32; 3]>, normalisation: Normalisation, margin: 
     assert_eq!(rgb.size(), GridSize::new(IMAGE_SIDE, IMAGE_SIDE), "the experts see images of this size");
     let Normalisation { mean, deviation } = normalisation;
     let mut image = FeatureMap::image(IMAGE_SIDE, margin);
-    for row in 0..IMAGE_SIDE {
-        for (out, colour) in image.row_mut(row).as_chunks_mut::<3>().0.iter_mut().zip(rgb.row(row)) {
+    let row_stride = image.row_stride();
+    let first = margin.before * IMAGE_CHANNELS;
+    for (row, out) in image.rows_mut().chunks_exact_mut(row_stride).enumerate() {
+        for (out, colour) in out[first..].as_chunks_mut::<IMAGE_CHANNELS>().0.iter_mut().zip(rgb.row(row)) {
             *out = [0, 1, 2].map(|channel| (colour[channel] - mean[channel]) / deviation[channel]);
         }
     }

@@ -59,6 +59,7 @@ fn adaptive_bin(output: usize, inputs: usize, outputs: usize) -> Range<usize> {
     output * inputs / outputs..((output + 1) * inputs).div_ceil(outputs)
 }
 
+/// A map's part of one row of cells, `out_step` apart.
 fn cell_row_of_map(
     simd: Simd,
     map: &FeatureMap,
@@ -67,16 +68,19 @@ fn cell_row_of_map(
     out: &mut [f32],
     out_step: usize,
 ) {
-    let pixel = map.pixel_stride();
-    let mut row_sum = vec![0.0; map.side() * pixel];
+    assert_eq!(map.margin(), Margin::NONE);
+    let mut row_sum = vec![0.0; map.row_stride()];
     let window = &windows[cell_row];
     for (i, weight) in window.weights.iter().enumerate() {
-        add_scaled(simd, &mut row_sum, map.row(window.first + i), *weight);
+        let row = &map.rows()[(window.first + i) * map.row_stride()..][..map.row_stride()];
+        add_scaled(simd, &mut row_sum, row, *weight);
     }
     for (col, window) in windows.iter().enumerate() {
         let out = &mut out[col * out_step..][..map.channels()];
-        for (i, weight) in window.weights.iter().enumerate() {
-            add_scaled(simd, out, &row_sum[(window.first + i) * pixel..], *weight);
+        for (out, block) in out.chunks_mut(LANES).zip(row_sum.chunks_exact(map.block_stride())) {
+            for (i, weight) in window.weights.iter().enumerate() {
+                add_scaled(simd, out, &block[(window.first + i) * LANES..], *weight);
+            }
         }
     }
 }
@@ -117,14 +121,13 @@ pub(super) fn max_pool_half(input: &FeatureMap) -> FeatureMap {
     assert_eq!(input.margin(), Margin::even(1), "the windows reach one pixel beyond the map");
     let side = input.side().div_ceil(2);
     let mut output = FeatureMap::zeros(side, input.channels(), Margin::NONE);
-    let (pixel, row_stride) = (input.pixel_stride(), input.row_stride());
-    output.rows_mut().par_chunks_mut(side * pixel).enumerate().for_each(|(row, out)| {
+    let (row_stride, out_row_stride) = (input.row_stride(), output.row_stride());
+    output.rows_mut().par_chunks_mut(out_row_stride).enumerate().for_each(|(row, out)| {
         let rows: [&[f32]; 3] = std::array::from_fn(|i| &input.values()[(2 * row + i) * row_stride..][..row_stride]);
-        for (col, out) in out.chunks_exact_mut(pixel).enumerate() {
-            for tap in rows.iter().flat_map(|row| row[2 * col * pixel..].chunks_exact(pixel).take(3)) {
-                let (out, _) = out.as_chunks_mut::<LANES>();
-                let (tap, _) = tap.as_chunks::<LANES>();
-                for (out, tap) in out.iter_mut().zip(tap) {
+        for (block, out) in out.chunks_exact_mut(side * LANES).enumerate() {
+            let rows = rows.map(|row| row[block * input.block_stride()..].as_chunks::<LANES>().0);
+            for (col, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+                for tap in rows.iter().flat_map(|row| &row[2 * col..2 * col + 3]) {
                     for lane in 0..LANES {
                         out[lane] = out[lane].max(tap[lane]);
                     }
@@ -166,12 +169,9 @@ mod tests {
     fn cells_equal_the_two_poolings_one_after_the_other() {
         for side in [28, 56] {
             let mut map = FeatureMap::zeros(side, 5, Margin::NONE);
-            for row in 0..side {
-                for (i, value) in map.row_mut(row).iter_mut().enumerate() {
-                    if i % LANES < 5 {
-                        *value = ((row * 131 + i * 17) as f32 * 0.37).sin();
-                    }
-                }
+            for (row, col) in (0..side * side).map(|i| (i / side, i % side)) {
+                let channels = [0, 1, 2, 3, 4].map(|i| ((row * 131 + col * 17 + i * 29) as f32 * 0.37).sin());
+                map.set_pixel(row, col, &channels);
             }
             let value = |row: usize, col: usize, channel: usize| f64::from(map.pixel(row, col)[channel]);
             let local = |row: usize, col: usize, channel: usize| -> f64 {
@@ -196,10 +196,8 @@ mod tests {
     #[test]
     fn the_maximum_reaches_over_borders() {
         let mut map = FeatureMap::zeros(4, 1, Margin::even(1));
-        for row in 0..4 {
-            for col in 0..4 {
-                map.row_mut(row)[col * LANES] = (4 * row + col) as f32;
-            }
+        for i in 0..16 {
+            map.set_pixel(i / 4, i % 4, &[i as f32]);
         }
         let pooled = max_pool_half(&map);
         let values: Vec<f32> = (0..4).map(|i| pooled.pixel(i / 2, i % 2)[0]).collect();

@@ -9,7 +9,7 @@ use shapeguard_core::matrix::Matrix;
 use shapeguard_core::seams::{AppearanceExpert, CELL_COUNT, CELL_GRID_SIDE, IMAGE_SIDE};
 
 use super::convolution::{Clamp, Convolution, FoldedWeights, Geometry};
-use super::map::{FeatureMap, LANES, Margin};
+use super::map::{FeatureMap, Margin};
 use super::simd::Simd;
 use super::{AppearanceWeightsError, WideResNet50, efficientnet_lite0};
 
@@ -155,7 +155,7 @@ fn assert_like_golden(what: &str, bytes: &[u8], maps: &[FeatureMap], cells: &Mat
     for (index, map) in maps.iter().enumerate() {
         let places = places(map.side());
         assert_close(&format!("{what} map {index}"), &golden(bytes, &format!("map{index}")), |i| {
-            map.pixel(places[i].0, places[i].1).to_vec()
+            map.pixel(places[i].0, places[i].1)
         });
     }
     assert_eq!(cells.rows(), CELL_COUNT);
@@ -229,18 +229,13 @@ fn convolutions_equal_their_definition_on_ragged_sizes() {
         let folded = FoldedWeights { weight: draw(outputs * inputs * kernel * kernel), bias: draw(outputs) };
         let mut input =
             if inputs == 3 { FeatureMap::image(side, padding) } else { FeatureMap::zeros(side, inputs, padding) };
-        let stride_in = input.pixel_stride();
-        for row in 0..side {
-            for pixel in input.row_mut(row).chunks_exact_mut(stride_in) {
-                pixel[..inputs].copy_from_slice(&draw(inputs));
-            }
+        for i in 0..side * side {
+            input.set_pixel(i / side, i % side, &draw(inputs));
         }
         let out_side = geometry.output_side(side);
         let mut shortcut = FeatureMap::zeros(out_side, outputs, Margin::NONE);
-        for row in 0..out_side {
-            for pixel in shortcut.row_mut(row).chunks_exact_mut(outputs.next_multiple_of(LANES)) {
-                pixel[..outputs].copy_from_slice(&draw(outputs));
-            }
+        for i in 0..out_side * out_side {
+            shortcut.set_pixel(i / out_side, i % out_side, &draw(outputs));
         }
         let convolution = Convolution::new(inputs, outputs, geometry, Clamp::RELU6, &folded);
         let expected = |row: usize, col: usize, output: usize| -> f64 {
