@@ -1,0 +1,3 @@
+//! What the `shapeguard` command line is made of, subcommand by subcommand.
+
+pub mod weights;
