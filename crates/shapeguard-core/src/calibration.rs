@@ -16,7 +16,8 @@ const ROUNDING_SLACK: f64 = 1e-9;
 pub enum ThresholdBasis {
     /// Good samples that the memory has not seen: the rate is guaranteed (split conformal).
     Validation,
-    /// Training samples scored without their own features: the rate is approximate.
+    /// Training samples scored without their own features, and the few that the memory has not seen: the rate is
+    /// approximate.
     LeaveOneOut,
 }
 

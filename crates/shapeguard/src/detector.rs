@@ -9,9 +9,9 @@ use shapeguard_core::calibration::{Threshold, ThresholdBasis, ThresholdError};
 use shapeguard_core::foreground::ForegroundWarning;
 use shapeguard_core::fusion::{AnomalyMaps, Scores, fuse, sample_scores};
 use shapeguard_core::grid::Mask;
+use shapeguard_core::memory::SampleFeatures;
 use shapeguard_core::memory::{DualMemory, ExactSearch};
 use shapeguard_core::patches::PatchSet;
-use shapeguard_core::memory::SampleFeatures;
 use shapeguard_core::resample::Sample;
 use shapeguard_core::sample::Scan;
 use shapeguard_core::scoring::{SampleScores, score};
@@ -34,6 +34,7 @@ pub struct Detector {
     pub(crate) memory: DualMemory,
     pub(crate) alignment: Alignment,
     pub(crate) threshold: Threshold,
+    pub(crate) good_peak: f32,
     pub(crate) provenance: Provenance,
 }
 
@@ -152,6 +153,12 @@ pub struct Inspection {
     pub seconds: StageSeconds,
 }
 
+/// What fitting keeps of a good scan that was scored.
+struct GoodScan {
+    score: f32,
+    peak: f32,
+}
+
 /// What of a prepared scan is kept while fitting.
 struct FitScan {
     patches: PatchSet,
@@ -163,8 +170,8 @@ impl Detector {
     /// Learns from good scans: memories, alignment, threshold. `load` reads one of the inputs.
     ///
     /// The threshold comes from the validation scans where there are enough of them for the wished false-reject
-    /// rate, which then is guaranteed; else from the training scans, each scored without its own features, which is
-    /// approximate.
+    /// rate, which then is guaranteed; else from them and the training scans, each scored without its own features,
+    /// which is approximate.
     ///
     /// # Errors
     /// If scans are unusable (see [`FitInputs::skip_unusable`]), too few, or too few for the false-reject rate.
@@ -176,6 +183,17 @@ impl Detector {
         experts: Experts,
         progress: &dyn Progress,
     ) -> Result<Self, FitError> {
+        // Before the long work: whatever turns out unusable, there won't be more good scans than these.
+        let rate = settings.threshold.false_reject_rate;
+        let (needed, found) = (Threshold::samples_needed(rate), inputs.train.len() + inputs.validation.len());
+        if inputs.train.len() < 2 {
+            return Err(FitError::TooFewScans { found: inputs.train.len() });
+        }
+        if found < needed {
+            let attainable = 1.0 / (found as f64 + 1.0);
+            return Err(ThresholdError::TooFewSamples { rate, needed, found, attainable }.into());
+        }
+
         let mut unusable = Vec::new();
         let mut read = |stage: &str, scans: &[I]| {
             progress.begin(stage, scans.len());
@@ -241,31 +259,33 @@ impl Detector {
         let alignment = statistics.finish()?;
         let total = |scores: &SampleScores| {
             let maps = fuse(scores, alignment, &settings.fusion);
-            sample_scores(scores, &maps, &settings.fusion).fused
+            let peak = maps.fused.as_slice().iter().copied().fold(0.0, f32::max);
+            GoodScan { score: sample_scores(scores, &maps, &settings.fusion).fused, peak }
         };
 
-        let rate = settings.threshold.false_reject_rate;
-        let threshold = if validation.len() >= Threshold::samples_needed(rate) {
-            progress.begin("Threshold: validation scans", validation.len());
-            let good = in_chunks(&validation, |scan| {
-                let score = total(&scorer.score(scan, None));
-                progress.step();
-                score
-            });
-            progress.end();
-            Threshold::from_good_scores(good, rate, ThresholdBasis::Validation)?
+        progress.begin("Threshold: validation scans", validation.len());
+        let mut good = in_chunks(&validation, |scan| {
+            let good = total(&scorer.score(scan, None));
+            progress.step();
+            good
+        });
+        progress.end();
+        let basis = if validation.len() >= Threshold::samples_needed(rate) {
+            ThresholdBasis::Validation
         } else {
             let rest: Vec<usize> = (0..train.len()).filter(|i| !chosen.contains(i)).collect();
             progress.begin("Threshold: training scans without their own features", rest.len());
-            let mut good: Vec<f32> = scored.iter().map(total).collect();
+            good.extend(scored.iter().map(total));
             good.extend(in_chunks(&rest, |&i| {
-                let score = total(&scorer.score(&train[i], Some(i as u32)));
+                let good = total(&scorer.score(&train[i], Some(i as u32)));
                 progress.step();
-                score
+                good
             }));
             progress.end();
-            Threshold::from_good_scores(good, rate, ThresholdBasis::LeaveOneOut)?
+            ThresholdBasis::LeaveOneOut
         };
+        let good_peak = good.iter().map(|scan| scan.peak).fold(0.0, f32::max);
+        let threshold = Threshold::from_good_scores(good.iter().map(|scan| scan.score).collect(), rate, basis)?;
         let provenance = Provenance {
             name: inputs.name.to_owned(),
             training_scans: train.len(),
@@ -273,7 +293,7 @@ impl Detector {
             data_sha256: crate::hex(&data.finalize()),
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        Ok(Self { settings, experts, memory, alignment, threshold, provenance })
+        Ok(Self { settings, experts, memory, alignment, threshold, good_peak, provenance })
     }
 
     /// Judges a scan.
@@ -327,6 +347,11 @@ impl Detector {
     /// How RGB scores are brought to the scale of SDF scores.
     pub fn alignment(&self) -> Alignment {
         self.alignment
+    }
+
+    /// The highest value that a good scan's fused map reached: the middle of the pictures' colour scale.
+    pub fn good_peak(&self) -> f32 {
+        self.good_peak
     }
 
     /// Both memory banks.

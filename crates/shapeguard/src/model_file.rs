@@ -5,13 +5,15 @@
 //! Nothing in a file is trusted: format, version, sizes, links and a digest over all tensors are checked before
 //! anything is used.
 
+mod container;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use shapeguard_core::alignment::Alignment;
 use shapeguard_core::calibration::{Threshold, ThresholdBasis};
 use shapeguard_core::matrix::Matrix;
@@ -22,22 +24,24 @@ use shapeguard_data::atomic_write;
 
 use crate::detector::{Detector, Provenance};
 use crate::experts::{ExpertIdentity, Experts, ExpertsError};
+use crate::presets;
+use container::{Container, Fault, Tensor, Tensors, Values, digest};
 
 /// What a header says it is.
 const FORMAT: &str = "shapeguard-model";
 /// The newest version that this program reads and the one that it writes.
 pub const VERSION: u32 = 1;
-/// Largest model file that is read: 16 GiB, some 5 million RGB features of Wide-ResNet-50-2.
-const MAX_FILE_BYTES: u64 = 16 << 30;
-/// Key of the header in the safetensors metadata.
-const HEADER_KEY: &str = "shapeguard";
+/// Names of the tensors that only models with experts from files have.
+const SHAPE_EXPERT_FILE: &str = "shape_expert_file";
+/// See [`SHAPE_EXPERT_FILE`].
+const APPEARANCE_EXPERT_FILE: &str = "appearance_expert_file";
 
 /// Why a model file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelFileError {
     /// It cannot be read or written.
-    #[error("{path}: {source}")]
+    #[error("{path}: the model cannot be read: {source}; check the path, the permissions and the disk")]
     Io {
         /// The file.
         path: PathBuf,
@@ -47,8 +51,18 @@ pub enum ModelFileError {
     /// It cannot be written.
     #[error(transparent)]
     Write(#[from] shapeguard_data::DataError),
+    /// The detector's settings are such that no program would read the model.
+    #[error("{path}: the model is not written, its settings make no sense: {message}; correct them and fit again")]
+    Settings {
+        /// The file that was to be written.
+        path: PathBuf,
+        /// Which setting, what was expected, what was found.
+        message: String,
+    },
     /// Not a model, or a damaged one.
-    #[error("{path}: not a usable Shapeguard model: {message}; fit it again with `shapeguard fit`, or restore it from a copy")]
+    #[error(
+        "{path}: not a usable Shapeguard model: {message}; fit it again with `shapeguard fit`, or restore it from a copy"
+    )]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -61,7 +75,7 @@ pub enum ModelFileError {
         /// The file.
         path: PathBuf,
         /// Its version.
-        found: u32,
+        found: u64,
     },
     /// Its experts are not at hand.
     #[error("{path}: {source}")]
@@ -98,66 +112,18 @@ pub struct Header {
 #[derive(Deserialize)]
 struct AnyHeader {
     format: String,
-    version: u32,
-}
-
-/// One tensor as it is written.
-struct Tensor {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
-}
-
-impl Tensor {
-    fn f32(shape: Vec<usize>, values: &[f32]) -> Self {
-        Self { dtype: Dtype::F32, shape, bytes: values.iter().flat_map(|v| v.to_le_bytes()).collect() }
-    }
-
-    fn u32(values: &[u32]) -> Self {
-        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        Self { dtype: Dtype::U32, shape: vec![values.len()], bytes }
-    }
-}
-
-/// Digest over names, shapes and bytes of all tensors, by name.
-fn digest<'a>(tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize], &'a [u8])>) -> String {
-    let mut hash = Sha256::new();
-    for (name, dtype, shape, bytes) in tensors {
-        hash.update(format!("{name}:{dtype:?}:{shape:?};"));
-        hash.update(bytes);
-    }
-    crate::hex(&hash.finalize())
+    version: u64,
 }
 
 /// Writes a detector. The same detector gives the same bytes.
 ///
 /// # Errors
-/// If the file exists and `overwrite` is off, or cannot be written; then nothing is left behind.
+/// If the file exists and `overwrite` is off, or cannot be written; then nothing is left behind. If the detector's
+/// settings are out of range.
 pub fn save(detector: &Detector, path: &Path, overwrite: bool) -> Result<(), ModelFileError> {
-    let memory = &detector.memory;
-    let mut tensors = BTreeMap::from([
-        ("alignment", Tensor::f32(vec![2], &[detector.alignment.a, detector.alignment.b])),
-        ("rgb_bank", Tensor::f32(vec![memory.appearance.rows(), memory.appearance.cols()], memory.appearance.as_slice())),
-        ("rgb_cell", Tensor::u32(&memory.appearance_cell.iter().map(|cell| u32::from(*cell)).collect::<Vec<_>>())),
-        ("rgb_sample", Tensor::u32(&memory.appearance_sample)),
-        ("sdf_bank", Tensor::f32(vec![memory.shape.rows(), memory.shape.cols()], memory.shape.as_slice())),
-        ("sdf_link_rows", Tensor::u32(&memory.link_rows)),
-        ("sdf_link_starts", Tensor::u32(&memory.link_starts)),
-        ("sdf_sample", Tensor::u32(&memory.shape_sample)),
-        ("threshold_score", Tensor::f32(vec![1], &[detector.threshold.score])),
-        (
-            "threshold_good_scores",
-            Tensor::f32(vec![detector.threshold.good_scores.len()], &detector.threshold.good_scores),
-        ),
-    ]);
-    for (name, bytes) in [
-        ("shape_expert_file", detector.experts.shape_file.as_deref()),
-        ("appearance_expert_file", detector.experts.appearance_file.as_deref()),
-    ] {
-        if let Some(bytes) = bytes {
-            tensors.insert(name, Tensor { dtype: Dtype::U8, shape: vec![bytes.len()], bytes: bytes.to_vec() });
-        }
-    }
+    let settings = |message: String| ModelFileError::Settings { path: path.into(), message };
+    presets::check(&detector.settings).map_err(settings)?;
+    let tensors = tensors_of(detector);
     let header = Header {
         format: FORMAT.into(),
         version: VERSION,
@@ -167,19 +133,43 @@ pub fn save(detector: &Detector, path: &Path, overwrite: bool) -> Result<(), Mod
         appearance_expert: detector.experts.appearance_identity.clone(),
         false_reject_rate: detector.threshold.false_reject_rate,
         threshold_basis: detector.threshold.basis,
-        tensors_sha256: digest(tensors.iter().map(|(name, t)| (*name, t.dtype, &t.shape[..], &t.bytes[..]))),
+        tensors_sha256: digest(&tensors),
     };
-    let invalid = |message: String| ModelFileError::Invalid { path: path.into(), message };
-    let header = serde_json::to_string(&header).map_err(|e| invalid(e.to_string()))?;
-    let views = tensors
-        .iter()
-        .map(|(name, t)| TensorView::new(t.dtype, t.shape.clone(), &t.bytes).map(|view| (*name, view)))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| invalid(e.to_string()))?;
-    let metadata = std::collections::HashMap::from([(HEADER_KEY.to_owned(), header)]);
-    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| invalid(e.to_string()))?;
-    atomic_write(path, overwrite, |file| file.write_all(&bytes))?;
+    let header = serde_json::to_string(&header).map_err(|error| settings(error.to_string()))?;
+    atomic_write(path, overwrite, |file| container::write(file, header, &tensors))?;
     Ok(())
+}
+
+fn tensors_of(detector: &Detector) -> BTreeMap<&'static str, Tensor<'_>> {
+    let memory = &detector.memory;
+    let threshold = &detector.threshold;
+    let cells: Vec<u32> = memory.appearance_cell.iter().map(|cell| u32::from(*cell)).collect();
+    let floats = |values: Vec<f32>| Tensor::list(Values::F32(values.into()));
+    let indices = |values| Tensor::list(Values::U32(values));
+    let mut tensors = BTreeMap::from([
+        ("alignment", floats(vec![detector.alignment.a, detector.alignment.b])),
+        ("good_peak", floats(vec![detector.good_peak])),
+        ("rgb_bank", bank(&memory.appearance)),
+        ("rgb_cell", indices(cells.into())),
+        ("rgb_sample", indices((&memory.appearance_sample).into())),
+        ("sdf_bank", bank(&memory.shape)),
+        ("sdf_link_rows", indices((&memory.link_rows).into())),
+        ("sdf_link_starts", indices((&memory.link_starts).into())),
+        ("sdf_sample", indices((&memory.shape_sample).into())),
+        ("threshold_good_scores", floats(threshold.good_scores.clone())),
+        ("threshold_score", floats(vec![threshold.score])),
+    ]);
+    let experts = &detector.experts;
+    for (name, file) in [(SHAPE_EXPERT_FILE, &experts.shape_file), (APPEARANCE_EXPERT_FILE, &experts.appearance_file)] {
+        if let Some(bytes) = file {
+            tensors.insert(name, Tensor::list(Values::U8((&**bytes).into())));
+        }
+    }
+    tensors
+}
+
+fn bank(features: &Matrix) -> Tensor<'_> {
+    Tensor { shape: vec![features.rows(), features.cols()], values: Values::F32(features.as_slice().into()) }
 }
 
 /// Reads a detector.
@@ -187,74 +177,23 @@ pub fn save(detector: &Detector, path: &Path, overwrite: bool) -> Result<(), Mod
 /// # Errors
 /// If the file is truncated, damaged, foreign, from a newer program, or needs experts that are not at hand.
 pub fn load(path: &Path) -> Result<Detector, ModelFileError> {
-    let bytes = read(path)?;
-    from_bytes(&bytes, path)
-}
-
-/// Reads only the header.
-///
-/// # Errors
-/// As [`load`], except for what concerns the tensors.
-pub fn load_header(path: &Path) -> Result<Header, ModelFileError> {
-    let bytes = read(path)?;
-    header(&bytes, path)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, ModelFileError> {
-    let io = |source| ModelFileError::Io { path: path.into(), source };
-    let length = std::fs::metadata(path).map_err(io)?.len();
-    if length > MAX_FILE_BYTES {
-        let message = format!("it has {length} bytes, more than the largest model ({MAX_FILE_BYTES} bytes)");
-        return Err(ModelFileError::Invalid { path: path.into(), message });
-    }
-    std::fs::read(path).map_err(io)
-}
-
-fn header(bytes: &[u8], path: &Path) -> Result<Header, ModelFileError> {
     let invalid = |message: String| ModelFileError::Invalid { path: path.into(), message };
-    let (_, metadata) = SafeTensors::read_metadata(bytes)
-        .map_err(|e| invalid(format!("expected a complete safetensors file, found something else or a part ({e})")))?;
-    let text = metadata
-        .metadata()
-        .as_ref()
-        .and_then(|map| map.get(HEADER_KEY))
-        .ok_or_else(|| invalid("it is a safetensors file of another program: it has no Shapeguard header".into()))?;
-    let any: AnyHeader = serde_json::from_str(text).map_err(|e| invalid(format!("its header is damaged ({e})")))?;
-    if any.format != FORMAT {
-        return Err(invalid(format!("expected the format {FORMAT:?}, found {:?}", any.format)));
-    }
-    if any.version > VERSION {
-        return Err(ModelFileError::Newer { path: path.into(), found: any.version });
-    }
-    serde_json::from_str(text).map_err(|e| invalid(format!("its header is damaged ({e})")))
-}
-
-fn from_bytes(bytes: &[u8], path: &Path) -> Result<Detector, ModelFileError> {
-    let header = header(bytes, path)?;
-    let invalid = |message: String| ModelFileError::Invalid { path: path.into(), message };
-    let file = SafeTensors::deserialize(bytes).map_err(|e| invalid(format!("it is truncated or damaged ({e})")))?;
-    let mut all: Vec<_> = file.iter().collect();
-    all.sort_by_key(|(name, _)| *name);
-    let found = digest(all.iter().map(|(name, view)| (*name, view.dtype(), view.shape(), view.data())));
+    let (container, header) = open(path)?;
+    let layout = Layout::of(&container).map_err(invalid)?;
+    let (mut tensors, found) = container.read_all().map_err(|fault| at(path, fault))?;
     if found != header.tensors_sha256 {
         return Err(invalid("its content does not have the digest that its header states".into()));
     }
-    let tensors = Tensors { file: &file };
-    let memory = memory(&tensors).map_err(invalid)?;
-    let alignment = tensors.f32("alignment", 1).map_err(invalid)?;
-    let [a, b] = alignment.1[..] else { return Err(invalid("the alignment must have 2 values".into())) };
-    let score = tensors.f32("threshold_score", 1).map_err(invalid)?;
-    let [score] = score.1[..] else { return Err(invalid("the threshold must be one value".into())) };
-    let good_scores = tensors.f32("threshold_good_scores", 1).map_err(invalid)?.1;
-    if !good_scores.is_sorted() || good_scores.is_empty() {
-        return Err(invalid("the good scores must be ascending and not empty".into()));
-    }
+    let memory = memory(&mut tensors, layout, &header.provenance).map_err(invalid)?;
+    let threshold = threshold(&mut tensors, &header).map_err(invalid)?;
+    let [a, b] = values(&mut tensors, "alignment").map_err(invalid)?;
+    let [good_peak] = values(&mut tensors, "good_peak").map_err(invalid)?;
+    let mut file = |name| layout.experts.contains(&Some(name)).then(|| tensors.bytes(name)).transpose();
     let experts = Experts::restore(
-        &header.settings.experts,
         &header.shape_expert,
-        tensors.bytes("shape_expert_file").map_err(invalid)?,
+        file(SHAPE_EXPERT_FILE).map_err(invalid)?,
         &header.appearance_expert,
-        tensors.bytes("appearance_expert_file").map_err(invalid)?,
+        file(APPEARANCE_EXPERT_FILE).map_err(invalid)?,
     )
     .map_err(|source| ModelFileError::Experts { path: path.into(), source })?;
     for (name, bank, expert) in [
@@ -265,108 +204,178 @@ fn from_bytes(bytes: &[u8], path: &Path) -> Result<Detector, ModelFileError> {
             return Err(invalid(format!("the {name} bank has features of length {bank}, its expert's have {expert}")));
         }
     }
-    Ok(Detector {
-        threshold: Threshold {
-            score,
-            false_reject_rate: header.false_reject_rate,
-            basis: header.threshold_basis,
-            good_scores,
-        },
-        settings: header.settings,
-        experts,
-        memory,
-        alignment: Alignment { a, b },
-        provenance: header.provenance,
-    })
+    let alignment = Alignment { a, b };
+    let Header { settings, provenance, .. } = header;
+    Ok(Detector { settings, experts, memory, alignment, threshold, good_peak, provenance })
 }
 
-/// Checked access to a file's tensors.
-struct Tensors<'a> {
-    file: &'a SafeTensors<'a>,
+/// Reads only the header.
+///
+/// # Errors
+/// As [`load`], except for what concerns the tensors.
+pub fn load_header(path: &Path) -> Result<Header, ModelFileError> {
+    open(path).map(|(_, header)| header)
 }
 
-impl<'a> Tensors<'a> {
-    fn view(&self, name: &str, dtype: Dtype, rank: usize) -> Result<TensorView<'a>, String> {
-        let view = self.file.tensor(name).map_err(|_| format!("the tensor {name:?} is missing"))?;
-        if view.dtype() != dtype || view.shape().len() != rank {
-            return Err(format!(
-                "the tensor {name:?} must be {dtype:?} of rank {rank}, found {:?} {:?}",
-                view.dtype(),
-                view.shape()
-            ));
+fn at(path: &Path, fault: Fault) -> ModelFileError {
+    match fault {
+        Fault::Io(source) => ModelFileError::Io { path: path.into(), source },
+        Fault::Invalid(message) => ModelFileError::Invalid { path: path.into(), message },
+    }
+}
+
+fn open(path: &Path) -> Result<(Container, Header), ModelFileError> {
+    let container = Container::open(path).map_err(|fault| at(path, fault))?;
+    let header = header(&container, path)?;
+    Ok((container, header))
+}
+
+fn header(container: &Container, path: &Path) -> Result<Header, ModelFileError> {
+    let invalid = |message: String| ModelFileError::Invalid { path: path.into(), message };
+    let damaged = |error: serde_json::Error| invalid(format!("its header is damaged ({error})"));
+    let text = container.header().map_err(invalid)?;
+    let any: AnyHeader = serde_json::from_str(text).map_err(damaged)?;
+    if any.format != FORMAT {
+        return Err(invalid(format!("expected the format {FORMAT:?}, found {:?}", any.format)));
+    }
+    if any.version > u64::from(VERSION) {
+        return Err(ModelFileError::Newer { path: path.into(), found: any.version });
+    }
+    if any.version == 0 {
+        return Err(invalid("expected the version 1 or later, found 0".into()));
+    }
+    let header: Header = serde_json::from_str(text).map_err(damaged)?;
+    presets::check(&header.settings).map_err(|message| invalid(format!("its settings make no sense: {message}")))?;
+    if !(header.false_reject_rate > 0.0 && header.false_reject_rate < 1.0) {
+        let found = header.false_reject_rate;
+        return Err(invalid(format!("expected a false-reject rate between 0 and 1, found {found}")));
+    }
+    Ok(header)
+}
+
+/// The sizes of a model's tensors, which fit each other.
+#[derive(Clone, Copy)]
+struct Layout {
+    sdf_bank: [usize; 2],
+    rgb_bank: [usize; 2],
+    /// The embedded experts' tensors.
+    experts: [Option<&'static str>; 2],
+}
+
+impl Layout {
+    /// Checks names, number formats and shapes of all tensors, of which none is read.
+    fn of(container: &Container) -> Result<Self, String> {
+        let sdf_bank: [usize; 2] = container.shape("sdf_bank", Dtype::F32)?;
+        let rgb_bank: [usize; 2] = container.shape("rgb_bank", Dtype::F32)?;
+        if sdf_bank.contains(&0) || rgb_bank.contains(&0) {
+            return Err("a memory bank is empty".into());
         }
-        Ok(view)
-    }
-
-    /// Shape and values; refuses anything that is not finite.
-    fn f32(&self, name: &str, rank: usize) -> Result<(Vec<usize>, Vec<f32>), String> {
-        let view = self.view(name, Dtype::F32, rank)?;
-        let values: Vec<f32> =
-            view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        if values.iter().any(|v| !v.is_finite()) {
-            return Err(format!("the tensor {name:?} has values that are not finite"));
+        let [links]: [usize; 1] = container.shape("sdf_link_rows", Dtype::U32)?;
+        let [good_scores]: [usize; 1] = container.shape("threshold_good_scores", Dtype::F32)?;
+        let lists = [
+            ("alignment", Dtype::F32, 2),
+            ("good_peak", Dtype::F32, 1),
+            ("rgb_cell", Dtype::U32, rgb_bank[0]),
+            ("rgb_sample", Dtype::U32, rgb_bank[0]),
+            ("sdf_link_rows", Dtype::U32, links),
+            ("sdf_link_starts", Dtype::U32, sdf_bank[0].saturating_add(1)),
+            ("sdf_sample", Dtype::U32, sdf_bank[0]),
+            ("threshold_good_scores", Dtype::F32, good_scores),
+            ("threshold_score", Dtype::F32, 1),
+        ];
+        for (name, dtype, expected) in lists {
+            let [found]: [usize; 1] = container.shape(name, dtype)?;
+            if found != expected {
+                return Err(format!("the tensor {name:?} must have {expected} values, found {found}"));
+            }
         }
-        Ok((view.shape().to_vec(), values))
-    }
-
-    fn matrix(&self, name: &str) -> Result<Matrix, String> {
-        let (shape, values) = self.f32(name, 2)?;
-        Ok(Matrix::from_vec(shape[0], shape[1], values))
-    }
-
-    fn u32(&self, name: &str) -> Result<Vec<u32>, String> {
-        let view = self.view(name, Dtype::U32, 1)?;
-        Ok(view.data().chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
-    }
-
-    /// An optional embedded file.
-    fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>, String> {
-        if self.file.tensor(name).is_err() {
-            return Ok(None);
+        let mut experts = [None; 2];
+        for (place, name) in experts.iter_mut().zip([SHAPE_EXPERT_FILE, APPEARANCE_EXPERT_FILE]) {
+            if container.has(name) {
+                let _: [usize; 1] = container.shape(name, Dtype::U8)?;
+                *place = Some(name);
+            }
         }
-        Ok(Some(self.view(name, Dtype::U8, 1)?.data().to_vec()))
+        let is_known = |name: &str| {
+            ["sdf_bank", "rgb_bank"].contains(&name)
+                || lists.iter().any(|(known, ..)| *known == name)
+                || experts.contains(&Some(name))
+        };
+        match container.names().into_iter().find(|name| !is_known(name)) {
+            Some(name) => Err(format!("it holds the tensor {name:?}, which no model has")),
+            None => Ok(Self { sdf_bank, rgb_bank, experts }),
+        }
     }
+}
+
+fn values<const N: usize>(tensors: &mut Tensors, name: &str) -> Result<[f32; N], String> {
+    let values = tensors.f32(name)?;
+    let found = values.len();
+    values.try_into().map_err(|_| format!("the tensor {name:?} must have {N} values, found {found}"))
+}
+
+fn threshold(tensors: &mut Tensors, header: &Header) -> Result<Threshold, String> {
+    let [score] = values(tensors, "threshold_score")?;
+    let good_scores = tensors.f32("threshold_good_scores")?;
+    if !good_scores.is_sorted() || good_scores.is_empty() {
+        return Err("the good scores must be ascending and not empty".into());
+    }
+    Ok(Threshold { score, false_reject_rate: header.false_reject_rate, basis: header.threshold_basis, good_scores })
 }
 
 /// The memories, with every index checked.
-fn memory(tensors: &Tensors) -> Result<DualMemory, String> {
-    let shape = tensors.matrix("sdf_bank")?;
-    let appearance = tensors.matrix("rgb_bank")?;
-    let shape_sample = tensors.u32("sdf_sample")?;
-    let appearance_sample = tensors.u32("rgb_sample")?;
-    let cells = tensors.u32("rgb_cell")?;
-    let link_starts = tensors.u32("sdf_link_starts")?;
-    let link_rows = tensors.u32("sdf_link_rows")?;
-    if shape.rows() == 0 || appearance.rows() == 0 {
-        return Err("a memory bank is empty".into());
+fn memory(tensors: &mut Tensors, layout: Layout, provenance: &Provenance) -> Result<DualMemory, String> {
+    let matrix = |[rows, cols]: [usize; 2], values| Matrix::from_vec(rows, cols, values);
+    let memory = DualMemory {
+        shape: matrix(layout.sdf_bank, tensors.f32("sdf_bank")?),
+        shape_sample: tensors.u32("sdf_sample")?,
+        appearance: matrix(layout.rgb_bank, tensors.f32("rgb_bank")?),
+        appearance_sample: tensors.u32("rgb_sample")?,
+        appearance_cell: cells(tensors.u32("rgb_cell")?)?,
+        link_starts: tensors.u32("sdf_link_starts")?,
+        link_rows: tensors.u32("sdf_link_rows")?,
+    };
+    for (name, samples) in [("SDF", &memory.shape_sample), ("RGB", &memory.appearance_sample)] {
+        if !samples.is_sorted() {
+            return Err(format!("the {name} bank's sample numbers are not ascending"));
+        }
+        // `is_sorted` above makes the last one the largest.
+        if samples.last().is_some_and(|last| *last as usize >= provenance.training_scans) {
+            return Err(format!(
+                "the {name} bank has a feature of sample {}, the model was fitted to {} scans",
+                samples[samples.len() - 1],
+                provenance.training_scans
+            ));
+        }
     }
-    if shape_sample.len() != shape.rows() || appearance_sample.len() != appearance.rows() || cells.len() != appearance.rows()
-    {
-        return Err("banks and their sample numbers have different lengths".into());
+    check_links(&memory)?;
+    Ok(memory)
+}
+
+fn cells(cells: Vec<u32>) -> Result<Vec<u16>, String> {
+    if let Some(cell) = cells.iter().find(|cell| **cell as usize >= CELL_COUNT) {
+        return Err(format!("an RGB feature is of cell {cell}, there are {CELL_COUNT}"));
     }
-    if !shape_sample.is_sorted() || !appearance_sample.is_sorted() {
-        return Err("the banks' sample numbers are not ascending".into());
-    }
-    if cells.iter().any(|cell| *cell as usize >= CELL_COUNT) {
-        return Err(format!("an RGB feature is of a cell beyond {CELL_COUNT}"));
-    }
-    let starts_fit = link_starts.len() == shape.rows() + 1
-        && link_starts.first() == Some(&0)
-        && link_starts.is_sorted()
-        && link_starts.last().is_some_and(|end| *end as usize == link_rows.len());
-    if !starts_fit || link_rows.iter().any(|row| *row as usize >= appearance.rows()) {
+    Ok(cells.into_iter().map(|cell| cell as u16).collect())
+}
+
+fn check_links(memory: &DualMemory) -> Result<(), String> {
+    let (starts, rows) = (&memory.link_starts, &memory.link_rows);
+    let starts_fit = starts.first() == Some(&0)
+        && starts.is_sorted()
+        && starts.last().is_some_and(|end| *end as usize == rows.len());
+    if !starts_fit || rows.iter().any(|row| *row as usize >= memory.appearance.rows()) {
         return Err("the links between the banks do not fit them".into());
     }
-    if link_starts.windows(2).any(|w| !link_rows[w[0] as usize..w[1] as usize].is_sorted()) {
-        return Err("the links between the banks are not ascending".into());
+    for (sample, range) in memory.shape_sample.iter().zip(starts.windows(2)) {
+        let rows = &rows[range[0] as usize..range[1] as usize];
+        if !rows.windows(2).all(|pair| pair[0] < pair[1]) {
+            return Err("the links between the banks are not ascending".into());
+        }
+        // A sample that is left out leaves with all that it knows.
+        if rows.iter().any(|row| memory.appearance_sample[*row as usize] != *sample) {
+            return Err("a link between the banks leads to a feature of another sample".into());
+        }
     }
-    Ok(DualMemory {
-        shape,
-        shape_sample,
-        appearance,
-        appearance_sample,
-        appearance_cell: cells.into_iter().map(|cell| cell as u16).collect(),
-        link_starts,
-        link_rows,
-    })
+    Ok(())
 }
