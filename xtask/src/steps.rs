@@ -1,0 +1,221 @@
+//! The steps of the gate, in the order in which they fail fastest, and the account of a run.
+
+use crate::process::{cargo, pass_through};
+use crate::report::Findings;
+use crate::workspace::Workspace;
+use crate::{arrows, lengths, licences, spelling};
+use anyhow::Result;
+use std::process::Command;
+use std::time::Instant;
+
+/// One check.
+pub struct Step {
+    /// Its subcommand.
+    pub name: &'static str,
+    /// What it checks, for the help.
+    pub about: &'static str,
+    run: fn(&Workspace) -> Result<Findings>,
+}
+
+/// Every step. `ci` keeps this order: what takes no compiler comes first.
+pub const STEPS: &[Step] = &[
+    Step { name: "format", about: "cargo fmt: nothing left to format", run: format },
+    Step {
+        name: "arrows",
+        about: "which crate uses which; core without files, clock or hidden randomness",
+        run: arrows::check,
+    },
+    Step { name: "lengths", about: "a hint at Rust files of more than 800 lines; never fails", run: lengths::check },
+    Step {
+        name: "licences",
+        about: "every crate that is linked in against the list of allowed licences",
+        run: licences::check,
+    },
+    Step { name: "spelling", about: "typos, in British spelling", run: spelling::check },
+    Step { name: "clippy", about: "all targets, all features, warnings are errors", run: clippy },
+    Step { name: "docs", about: "rustdoc of every crate, warnings are errors", run: docs },
+    Step { name: "tests", about: "all tests, documentation examples included", run: tests },
+];
+
+// One profile and one feature set throughout: what one step has built, the next one finds.
+
+const FORMAT: &[&str] = &["fmt", "--all", "--check"];
+const CLIPPY: &[&str] =
+    &["clippy", "--workspace", "--all-targets", "--all-features", "--release", "--", "-D", "warnings"];
+const DOCS: &[&str] = &["doc", "--workspace", "--no-deps", "--all-features", "--release"];
+// Every test binary runs even if an earlier one fails, so that one run shows all failures.
+const TESTS: &[&str] = &["test", "--workspace", "--all-features", "--release", "--no-fail-fast"];
+
+fn format(workspace: &Workspace) -> Result<Findings> {
+    let mut findings = pass_through(cargo(&workspace.root).args(FORMAT))?;
+    for error in &mut findings.errors {
+        error.push_str("; `cargo fmt --all` mends it");
+    }
+    Ok(findings)
+}
+
+fn clippy(workspace: &Workspace) -> Result<Findings> {
+    pass_through(cargo(&workspace.root).args(CLIPPY))
+}
+
+fn docs(workspace: &Workspace) -> Result<Findings> {
+    pass_through(&mut docs_command(workspace))
+}
+
+fn docs_command(workspace: &Workspace) -> Command {
+    let mut command = cargo(&workspace.root);
+    command.args(DOCS).env("RUSTDOCFLAGS", "-D warnings");
+    command
+}
+
+fn tests(workspace: &Workspace) -> Result<Findings> {
+    pass_through(cargo(&workspace.root).args(TESTS))
+}
+
+/// How one step went.
+struct Outcome {
+    name: &'static str,
+    findings: Findings,
+    seconds: f64,
+}
+
+/// Runs the steps one after another and says how it goes, a summary last. True if all passed.
+pub fn run_all(steps: &[&Step], workspace: &Workspace, fail_fast: bool, say: &mut dyn FnMut(&str)) -> bool {
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    for (at, step) in steps.iter().enumerate() {
+        say(&format!("== {} ({} of {}): {}", step.name, at + 1, steps.len(), step.about));
+        let start = Instant::now();
+        let findings = (step.run)(workspace)
+            .unwrap_or_else(|error| Findings { errors: vec![format!("{error:#}")], ..Findings::default() });
+        let outcome = Outcome { name: step.name, findings, seconds: start.elapsed().as_secs_f64() };
+        for warning in &outcome.findings.warnings {
+            say(&format!("   warning: {warning}"));
+        }
+        for error in &outcome.findings.errors {
+            say(&format!("   error: {error}"));
+        }
+        say(&format!("-- {}: {}, {:.1} s\n", outcome.name, verdict(&outcome.findings), outcome.seconds));
+        let stop = fail_fast && !outcome.findings.errors.is_empty();
+        outcomes.push(outcome);
+        if stop {
+            break;
+        }
+    }
+    say(&summary(&outcomes, steps.len()));
+    outcomes.iter().all(|outcome| outcome.findings.errors.is_empty())
+}
+
+fn verdict(findings: &Findings) -> &'static str {
+    if findings.errors.is_empty() { "ok" } else { "FAILED" }
+}
+
+/// The table that ends a run, and below it every error once more, since the tests' output has buried the early ones.
+fn summary(outcomes: &[Outcome], planned: usize) -> String {
+    let mut lines = vec![format!("{:<10} {:<7} {:>8}", "step", "result", "seconds")];
+    for Outcome { name, findings, seconds } in outcomes {
+        let mut row = format!("{name:<10} {:<7} {seconds:>8.1}", verdict(findings));
+        let warnings = match findings.warnings.len() {
+            0 => String::new(),
+            1 => "1 warning".to_owned(),
+            n => format!("{n} warnings"),
+        };
+        for part in [findings.note.as_str(), warnings.as_str()].into_iter().filter(|part| !part.is_empty()) {
+            row.push_str("  ");
+            row.push_str(part);
+        }
+        lines.push(row);
+    }
+    let failed: Vec<&Outcome> = outcomes.iter().filter(|outcome| !outcome.findings.errors.is_empty()).collect();
+    for outcome in &failed {
+        lines.extend(outcome.findings.errors.iter().map(|error| format!("{}: {error}", outcome.name)));
+    }
+    let seconds: f64 = outcomes.iter().map(|outcome| outcome.seconds).sum();
+    let left_out = match planned - outcomes.len() {
+        0 => String::new(),
+        n => format!(", {n} not run"),
+    };
+    let steps = if planned == 1 { "step" } else { "steps" };
+    lines.push(match failed.len() {
+        0 => format!("{planned} {steps} passed, {seconds:.1} s"),
+        n => format!("{n} of {planned} {steps} failed{left_out}, {seconds:.1} s"),
+    });
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn workspace() -> Workspace {
+        Workspace { root: PathBuf::from("/w"), target: PathBuf::from("/w/target"), members: vec![], install: false }
+    }
+
+    fn good(_: &Workspace) -> Result<Findings> {
+        Ok(Findings { warnings: vec!["long".to_owned()], note: "3 files".to_owned(), ..Findings::default() })
+    }
+
+    fn bad(_: &Workspace) -> Result<Findings> {
+        Ok(Findings { errors: vec!["a wrong arrow".to_owned()], ..Findings::default() })
+    }
+
+    fn broken(_: &Workspace) -> Result<Findings> {
+        anyhow::bail!("cannot start `cargo`")
+    }
+
+    #[test]
+    fn every_compiling_step_uses_one_profile_one_feature_set_and_the_whole_workspace() {
+        for arguments in [CLIPPY, DOCS, TESTS] {
+            for needed in ["--release", "--all-features", "--workspace"] {
+                assert!(arguments.contains(&needed), "{arguments:?} lacks {needed}");
+            }
+        }
+        // Any of these would leave the documentation's examples out of the tests.
+        assert!(!TESTS.iter().any(|argument| ["--all-targets", "--lib", "--tests"].contains(argument)));
+    }
+
+    #[test]
+    fn a_warning_in_the_documentation_is_an_error() {
+        let command = docs_command(&workspace());
+        let flags = command.get_envs().find(|(name, _)| *name == "RUSTDOCFLAGS").and_then(|(_, value)| value);
+        assert_eq!(flags, Some("-D warnings".as_ref()));
+    }
+
+    /// Whether the gate passed, and what it said.
+    fn run(steps: &[&Step], fail_fast: bool) -> (bool, String) {
+        let mut said = String::new();
+        let passed = run_all(steps, &workspace(), fail_fast, &mut |text| said.extend([text, "\n"]));
+        (passed, said)
+    }
+
+    #[test]
+    fn a_failed_or_broken_step_fails_the_gate_but_the_others_still_run() {
+        let step = |name, run| Step { name, about: "what it checks", run };
+        let (good, bad, broken) = (step("good", good), step("bad", bad), step("broken", broken));
+        assert!(run(&[&good], false).0);
+        let (passed, said) = run(&[&bad, &broken, &good], false);
+        assert!(!passed);
+        assert!(said.contains("== bad (1 of 3): what it checks\n   error: a wrong arrow\n-- bad: FAILED, "), "{said}");
+        assert!(said.contains("   error: cannot start `cargo`\n-- broken: FAILED, "), "{said}");
+        assert!(said.contains("== good (3 of 3): what it checks\n   warning: long\n-- good: ok, "), "{said}");
+    }
+
+    #[test]
+    fn failing_fast_leaves_the_later_steps_out() {
+        let (bad, good) = (Step { name: "bad", about: "", run: bad }, Step { name: "good", about: "", run: good });
+        let (passed, said) = run(&[&bad, &good], true);
+        assert!(!passed && said.contains("1 of 2 steps failed, 1 not run"), "{said}");
+        assert!(!said.contains("== good"), "{said}");
+    }
+
+    #[test]
+    fn the_summary_counts_and_repeats_the_errors() {
+        let outcome = |name, findings| Outcome { name, findings, seconds: 1.25 };
+        let all = [outcome("arrows", bad(&workspace()).unwrap()), outcome("lengths", good(&workspace()).unwrap())];
+        let text = summary(&all, 3);
+        assert!(text.contains("arrows     FAILED       1.2"), "{text}");
+        assert!(text.contains("lengths    ok           1.2  3 files  1 warning"), "{text}");
+        assert!(text.ends_with("arrows: a wrong arrow\n1 of 3 steps failed, 1 not run, 2.5 s"), "{text}");
+        assert!(summary(&all[1..], 1).ends_with("\n1 step passed, 1.2 s"));
+    }
+}
