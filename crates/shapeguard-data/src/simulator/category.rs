@@ -62,7 +62,7 @@ const ALL: [Category; 12] = [
 pub(super) struct View {
     /// Rows and columns of the scan.
     pub size: GridSize,
-    /// Footprint of one pixel on the table, millimetres. With it the part has 2,500 to 6,000 points at 224 x 224.
+    /// Footprint of one pixel on the table, millimetres. With it the part has 3,500 to 6,500 points at 224 x 224.
     pub pixel_mm: f32,
     /// Camera to table, millimetres.
     pub distance_mm: f32,
@@ -147,26 +147,26 @@ impl Category {
             View {
                 size: GridSize::new(rows, cols),
                 pixel_mm,
-                distance_mm: 450.0,
+                distance_mm: 650.0,
                 yaw,
-                tilt: 0.03,
-                shift_mm: [8.0, 8.0],
+                tilt: 0.02,
+                shift_mm: [5.0, 5.0],
                 table,
             }
         }
         match self {
-            Category::Biscuit => view(400, 400, 0.52, PI, BLUE),
-            Category::Bracket => view(400, 400, 0.62, 0.35, BLUE),
-            Category::Connector => view(450, 450, 0.32, 0.25, GREY),
-            Category::Cork => view(400, 400, 0.40, 0.50, BLUE),
-            Category::FoamBlock => view(500, 500, 0.58, 0.20, GREY),
-            Category::Gear => view(450, 450, 0.55, PI, GREY),
-            Category::Hinge => view(400, 500, 0.42, 0.30, BLACK),
-            Category::Pear => view(800, 800, 0.315, PI, GREY),
-            Category::RingRoll => view(400, 400, 0.72, PI, BLUE),
-            Category::Root => view(400, 900, 0.25, 0.10, BLACK),
-            Category::Spool => view(400, 400, 0.46, 0.40, BLACK),
-            Category::ThreadedPlug => view(400, 450, 0.39, 0.40, BLUE),
+            Category::Biscuit => view(400, 400, 0.41, PI, BLUE),
+            Category::Bracket => view(350, 400, 0.45, 0.35, BLUE),
+            Category::Connector => view(400, 400, 0.29, 0.25, GREY),
+            Category::Cork => view(400, 400, 0.29, 0.50, BLUE),
+            Category::FoamBlock => view(500, 500, 0.45, 0.20, GREY),
+            Category::Gear => view(400, 400, 0.50, PI, GREY),
+            Category::Hinge => view(400, 500, 0.38, 0.30, BLACK),
+            Category::Pear => view(600, 600, 0.30, PI, GREY),
+            Category::RingRoll => view(400, 400, 0.52, PI, BLUE),
+            Category::Root => view(400, 800, 0.25, 0.10, BLACK),
+            Category::Spool => view(350, 400, 0.34, 0.40, BLACK),
+            Category::ThreadedPlug => view(400, 400, 0.35, 0.40, BLUE),
         }
     }
 }

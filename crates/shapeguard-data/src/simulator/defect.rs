@@ -126,7 +126,7 @@ pub(super) struct Defect {
 
 #[derive(Clone, Debug)]
 enum Change {
-    /// Material grows by `height` (or shrinks, if negative) in the middle of an ellipse.
+    /// The surface is moved by `height` along the normal (inwards, if negative) in the middle of an ellipse.
     Relief { radii: [f32; 2], height: f32 },
     /// A bore along the normal.
     Bore { radius: f32, depth: f32 },
@@ -144,7 +144,7 @@ enum Change {
     Stain { radii: [f32; 2], colour: [f32; 3], opacity: f32 },
     /// A line of another colour.
     Line { line: Vec<Vec3>, width: f32, colour: [f32; 3], opacity: f32 },
-    /// Printed bars and rings.
+    /// A printed code or ring.
     Stamp { size: f32, style: u32, colour: [f32; 3], opacity: f32 },
 }
 
@@ -312,6 +312,13 @@ impl Defect {
                 let beyond = (p - self.centre).dot(self.frame[0]).max(0.0);
                 vec3(p.x, p.y, p.z - curvature * beyond * beyond)
             }
+            // Moving the points, not the distances: a solid's field is a bound, with jumps, away from its surface.
+            Change::Relief { radii, height } if self.region.holds(p) => {
+                let q = self.local(p);
+                let (x, y, z) = (q.x / radii[0], q.y / radii[1], q.z / radii[0]);
+                let inside = (1.0 - x * x - y * y - z * z).max(0.0);
+                p - self.frame[2] * (height * inside * inside)
+            }
             _ => p,
         }
     }
@@ -319,12 +326,6 @@ impl Defect {
     /// The defective part's distance from the good part's distance `d` at `p`.
     pub fn distance(&self, p: Vec3, d: f32) -> f32 {
         match &self.change {
-            Change::Relief { radii, height } => {
-                let q = self.local(p);
-                let (x, y, z) = (q.x / radii[0], q.y / radii[1], q.z / radii[0]);
-                let inside = (1.0 - x * x - y * y - z * z).max(0.0);
-                d - height * inside * inside
-            }
             Change::Groove { .. } | Change::Bore { .. } | Change::Slot { .. } | Change::Removal { .. } => {
                 d.max(-self.removed(p))
             }
@@ -444,27 +445,27 @@ impl Defect {
     }
 }
 
-/// Ink of a stamp on `-1.0..1.0` squared: two rows of bars of drawn widths, like a date code, or a ring with a bar.
+/// Ink of a stamp on `-1.0..1.0` squared: a ring with a crossbar, or a code of bars of drawn heights on both sides of a
+/// line. Each is one connected mark, so that a print counts as one defect.
 fn stamp(x: f32, y: f32, style: u32) -> f32 {
+    /// Columns of the code.
+    const COLUMNS: f32 = 9.0;
     if style & 3 == 0 {
-        let ring = (length2(x, y) - 0.8).abs() - 0.12;
-        let bar = (x.abs() - 0.45).max((y - 0.2 * x).abs() - 0.12);
+        let ring = (length2(x, y) - 0.8).abs() - 0.14;
+        let bar = (length2(x, y) - 0.8).max((y - 0.2 * x).abs() - 0.14);
         return if ring.min(bar) < 0.0 { 1.0 } else { 0.0 };
     }
-    if x.abs() >= 1.0 || y.abs() >= 0.6 {
+    if x.abs() >= 1.0 {
         return 0.0;
     }
-    let row = if y > 0.0 { 0 } else { 7 };
-    let cell = ((x + 1.0) * 3.5) as u32;
-    let within_x = (x + 1.0) * 3.5 - cell as f32;
-    let within_y = (y.abs() - 0.08) / 0.5;
-    if !(0.0..1.0).contains(&within_y) || within_x > 0.75 {
-        return 0.0;
+    if y.abs() < 0.14 {
+        return 1.0;
     }
-    // Each character is a 2 x 3 bitmap taken from the style's hash.
-    let bits = super::random::mix(((style as u64) << 8) | (cell + row) as u64);
-    let pixel = (within_x / 0.375) as u64 + 2 * (within_y * 3.0) as u64;
-    if (bits >> (2 * pixel)) & 3 != 0 { 1.0 } else { 0.0 }
+    let column = ((x + 1.0) * 0.5 * COLUMNS) as u32;
+    let within = (x + 1.0) * 0.5 * COLUMNS - column as f32;
+    let bits = super::random::mix(((style as u64) << 8) | u64::from(2 * column + u32::from(y > 0.0)));
+    let height = 0.14 + 0.17 * (bits & 3) as f32;
+    if within < 0.62 && y.abs() < height { 1.0 } else { 0.0 }
 }
 
 /// The surface point nearest to `p`, by steps along the gradient.

@@ -5,7 +5,7 @@
 //! the sensor's noise and the defect. No bytes depend on the number of threads or on the platform's mathematics.
 //!
 //! A defective scan is the good scan of the same seed and index with the defect put in: same part, pose, light and
-//! noise. Its mask is where the two pictures, before noise, differ.
+//! noise. Its mask is where the two pictures, before noise, visibly differ: all pieces but specks of some pixels.
 
 mod category;
 mod defect;

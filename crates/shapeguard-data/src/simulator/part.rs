@@ -26,18 +26,23 @@ pub(super) fn gradient(field: impl Fn(Vec3) -> f32, p: Vec3, h: f32) -> Vec3 {
 pub(super) struct Part {
     pub solid: Arc<dyn Solid>,
     pub defect: Option<Defect>,
+    /// The good part's box, and with it the defect's.
+    good_bounds: Bounds,
     bounds: Bounds,
     step_scale: f32,
 }
 
 impl Part {
     pub fn new(solid: Arc<dyn Solid>, defect: Option<Defect>) -> Self {
-        let mut bounds = solid.bounds();
+        let good_bounds = solid.bounds();
         let step_scale = solid.step_scale();
-        if let Some(defect) = defect.as_ref().filter(|d| d.changes_shape()) {
-            bounds = Bounds { min: bounds.min, max: bounds.max.max(defect.region.max) };
-        }
-        Self { solid, defect, bounds, step_scale }
+        let bounds = match defect.as_ref().filter(|d| d.changes_shape()) {
+            Some(defect) => {
+                Bounds { min: good_bounds.min.min(defect.region.min), max: good_bounds.max.max(defect.region.max) }
+            }
+            None => good_bounds,
+        };
+        Self { solid, defect, good_bounds, bounds, step_scale }
     }
 
     /// A box that the surface never leaves.
@@ -47,11 +52,16 @@ impl Part {
 
     /// Distance to the surface, negative inside, millimetres.
     pub fn distance(&self, p: Vec3) -> f32 {
-        let outside = (self.bounds.min - p).max(p - self.bounds.max).max(Vec3::default()).length();
+        let defect = self.defect.as_ref().filter(|d| d.changes_shape());
+        let mut outside = self.good_bounds.outside(p);
+        if outside > FAR_MM {
+            // Away from the defect the answer is the good part's, to the bit.
+            outside = defect.map_or(outside, |defect| outside.min(defect.region.outside(p)));
+        }
         if outside > FAR_MM {
             return outside;
         }
-        match self.defect.as_ref().filter(|d| d.changes_shape()) {
+        match defect {
             None => self.solid.distance(p),
             Some(defect) => {
                 let d = self.solid.distance(defect.undeformed(p));

@@ -26,7 +26,7 @@ pub struct CameraParameters {
 }
 
 /// Distance from camera to projector, millimetres: a hand-sized structured-light sensor.
-const BASELINE_MM: f32 = 110.0;
+const BASELINE_MM: f32 = 150.0;
 
 impl CameraParameters {
     pub(super) fn of(category: Category) -> Self {
@@ -89,7 +89,7 @@ impl Scene {
         let view = category.view();
         let camera = CameraParameters::of(category);
         // Camera's frame: x right, y down, z away. The table's normal points back, tilted by up to some degrees.
-        let (lean_x, lean_y) = (draws.range(-0.05, 0.05), draws.range(-0.05, 0.05));
+        let (lean_x, lean_y) = (draws.range(-0.03, 0.03), draws.range(-0.03, 0.03));
         let up = vec3(lean_x, lean_y, -1.0).unit();
         let along = vec3(1.0, 0.0, lean_x).unit();
         let along = (along - up * along.dot(up)).unit();

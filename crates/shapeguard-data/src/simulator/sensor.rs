@@ -19,7 +19,7 @@ use super::vector::{Vec3, vec3};
 /// Deviation of depth noise on a frontal surface at [`NOMINAL_MM`], millimetres.
 const NOISE_MM: f32 = 0.055;
 /// Distance of the nominal noise, millimetres.
-const NOMINAL_MM: f32 = 450.0;
+const NOMINAL_MM: f32 = 650.0;
 /// Disparity steps per pixel of the matcher.
 const DISPARITY_STEPS: f32 = 32.0;
 /// Amplitude of the ripple, millimetres, and its period, pixels.
@@ -29,9 +29,10 @@ const RIPPLE_PX: f32 = 23.0;
 const GRAZING: [f32; 2] = [0.08, 0.28];
 /// Share of points lost without a reason.
 const RANDOM_LOSS: f32 = 0.0012;
-/// A step in depth between neighbours that makes mixed pixels, millimetres, and how often it does.
+/// A step in depth between neighbours that makes mixed pixels, millimetres, and how often it does: cameras remove
+/// nearly all of them.
 const EDGE_MM: f32 = 3.0;
-const MIXED_SHARE: f32 = 0.07;
+const MIXED_SHARE: f32 = 0.005;
 /// How far shadows fall, as a multiple of the part's height, for the window in which they are looked for.
 const SHADOW_REACH: f32 = 1.1;
 

@@ -4,7 +4,7 @@ use shapeguard_core::foreground::segment;
 use shapeguard_core::resample::resample;
 use shapeguard_core::settings::{Preset, Settings};
 
-use super::render::{CHANGED_ALBEDO, CHANGED_MM};
+use super::render::{CHANGED_ALBEDO, CHANGED_MM, least_piece};
 use super::vector::Vec3;
 use super::*;
 
@@ -116,7 +116,8 @@ fn the_truth_is_where_something_differs_and_nowhere_else() {
         for &kind in category.defect_kinds() {
             let bad = stage(category, SEED, 5, Some(DefectSpec { kind, strength: 1.0 }));
             assert!(bad.truth.count() >= 25, "{category}, {kind}: {} pixels", bad.truth.count());
-            let (mut unmarked, mut marked_alike) = (0, 0);
+            let mut unmarked = Mask::filled(category.size(), false);
+            let mut marked_alike = 0;
             for row in 0..category.size().rows {
                 for col in 0..category.size().cols {
                     let (Some(a), Some(b)) = (good.picture.get(row, col), bad.picture.get(row, col)) else { continue };
@@ -124,7 +125,7 @@ fn the_truth_is_where_something_differs_and_nowhere_else() {
                     let recoloured = (0..3).any(|i| (a.albedo[i] - b.albedo[i]).abs() > CHANGED_ALBEDO);
                     let marked = bad.truth[(row, col)];
                     marked_alike += usize::from(marked && !moved && !recoloured);
-                    unmarked += usize::from(!marked && (moved || recoloured) && (a.part || b.part));
+                    unmarked[(row, col)] = !marked && (moved || recoloured) && (a.part || b.part);
                     match kind.visibility() {
                         Visibility::Colour => assert_eq!((a.range, a.part), (b.range, b.part), "{category}, {kind}"),
                         Visibility::Depth if a.part && b.part => {
@@ -135,7 +136,8 @@ fn the_truth_is_where_something_differs_and_nowhere_else() {
                 }
             }
             assert_eq!(marked_alike, 0, "{category}, {kind}");
-            assert_eq!(unmarked, 0, "{category}, {kind}: differing pixels outside the truth");
+            let largest = pieces(&unmarked).iter().map(Vec::len).max().unwrap_or(0);
+            assert!(largest < least_piece(category.size()), "{category}, {kind}: {largest} pixels outside the truth");
         }
     }
 }
@@ -167,4 +169,77 @@ fn names_find_their_categories_and_kinds() {
     values.dedup();
     assert_eq!(values.len(), DefectKind::ALL.len());
     assert!(Category::held_back().len() >= 3 && Category::Pear.is_held_back() && !Category::Cork.is_held_back());
+}
+
+#[test]
+fn rays_meet_the_first_surface() {
+    // A slow march in small steps is the oracle for the tracer's long ones. It cannot see a surface that the ray
+    // enters for less than two steps, so only rays that go deeper count.
+    const STEP_MM: f32 = 0.05;
+    for &category in Category::list() {
+        for defect in [None, Some(DefectSpec { kind: category.defect_kinds()[1], strength: 1.5 })] {
+            let staged = stage(category, SEED, 7, defect);
+            let (scene, part, window) = (&staged.scene, &staged.part, staged.picture.window);
+            let (mut beyond, mut total) = (0, 0);
+            for row in (window.rows[0]..window.rows[1]).step_by(9) {
+                for col in (window.cols[0]..window.cols[1]).step_by(7) {
+                    let direction = scene.ray(row, col);
+                    let seen = staged.picture.get(row, col).unwrap();
+                    let Some((enter, leave)) = part.bounds().clip(scene.eye, direction) else { continue };
+                    let leave = leave.min(scene.to_table(direction));
+                    let inside = |t: f32| part.distance(scene.eye + direction * t) < 0.0;
+                    let steps = ((leave - enter) / STEP_MM) as usize;
+                    let first = (0..steps)
+                        .map(|i| enter + i as f32 * STEP_MM)
+                        .find(|&t| inside(t) && inside(t + STEP_MM) && inside(t + 2.0 * STEP_MM));
+                    let Some(first) = first else { continue };
+                    total += 1;
+                    beyond += usize::from(seen.range > first + 2.0 * STEP_MM);
+                }
+            }
+            assert!(total > 100, "{category}: {total} rays");
+            // Where relief is steeper than its step scale allows for, a ray may go some tenths of a millimetre too far.
+            assert!(beyond * 100 <= total, "{category}, {defect:?}: {beyond} of {total} rays went through the surface");
+        }
+    }
+}
+
+/// The mask's 8-connected pieces.
+fn pieces(mask: &Mask) -> Vec<Vec<(usize, usize)>> {
+    let size = mask.size();
+    let mut left = mask.clone();
+    let mut pieces = Vec::new();
+    for start in (0..size.rows).flat_map(|row| (0..size.cols).map(move |col| (row, col))) {
+        if !left[start] {
+            continue;
+        }
+        left[start] = false;
+        let (mut stack, mut piece) = (vec![start], Vec::new());
+        while let Some((row, col)) = stack.pop() {
+            piece.push((row, col));
+            for r in row.saturating_sub(1)..=(row + 1).min(size.rows - 1) {
+                for c in col.saturating_sub(1)..=(col + 1).min(size.cols - 1) {
+                    if left[(r, c)] {
+                        left[(r, c)] = false;
+                        stack.push((r, c));
+                    }
+                }
+            }
+        }
+        pieces.push(piece);
+    }
+    pieces
+}
+
+#[test]
+fn a_truth_has_no_specks() {
+    for &category in Category::list() {
+        for &kind in category.defect_kinds() {
+            let truth = stage(category, SEED, 52, Some(DefectSpec { kind, strength: 1.0 })).truth;
+            let pieces = pieces(&truth);
+            let least = least_piece(category.size());
+            assert!((1..=4).contains(&pieces.len()), "{category}, {kind}: {} pieces", pieces.len());
+            assert!(pieces.iter().all(|pixels| pixels.len() >= least), "{category}, {kind}");
+        }
+    }
 }

@@ -146,6 +146,11 @@ impl Bounds {
         Self { min: self.min - m, max: self.max + m }
     }
 
+    /// Distance from the box; 0 inside.
+    pub fn outside(&self, p: Vec3) -> f32 {
+        (self.min - p).max(p - self.max).max(Vec3::default()).length()
+    }
+
     /// Whether the point is inside.
     pub fn holds(&self, p: Vec3) -> bool {
         p.x > self.min.x

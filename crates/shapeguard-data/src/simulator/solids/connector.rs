@@ -67,8 +67,10 @@ impl Solid for Connector {
             rounded_box(vec3(rib_x, p.y + self.half.y, p.z - self.half.z + 1.5), vec3(1.6, 1.8, self.half.z), 0.6);
         let foot = rounded_box(p - vec3(0.0, 0.0, 3.5), vec3(self.half.x + 2.6, self.half.y - 1.0, 4.2), 1.0);
         let mut d = smooth_union(smooth_union(body, latch, 1.2), rib.min(foot), 0.8);
-        if d > 2.0 {
-            return d - 0.2;
+        // A dividing ridge between the rows.
+        let ridge = rounded_box(p - vec3(0.0, 0.0, self.top()), vec3(self.half.x - 4.0, 0.9, 0.9), 0.4);
+        if d.min(ridge) > 2.0 {
+            return d.min(ridge) - 0.2;
         }
         // The latch's window.
         d = smooth_without(d, rounded_box(latch_at + vec3(0.0, -0.6, -4.0), vec3(4.6, 1.6, 5.0), 0.5), 0.4);
@@ -78,9 +80,8 @@ impl Solid for Connector {
         d = smooth_without(d, socket.min(chamfer), 0.3);
         let contact = rounded_box(q + vec3(0.0, 0.0, self.contact_height + 2.0), vec3(0.9, 0.9, 3.0), 0.3);
         d = d.min(contact);
-        // A dividing ridge between the rows, and sink marks over thick walls.
-        let ridge = rounded_box(p - vec3(0.0, 0.0, self.top()), vec3(self.half.x - 4.0, 0.9, 0.9), 0.4);
         d = smooth_union(d, ridge, 0.4);
+        // Sink marks over thick walls.
         let sunk = self.sink
             * 0.5
             * (0.5 + 0.5 * libm::cosf(p.x * 0.42))

@@ -45,7 +45,8 @@ impl Solid for FoamBlock {
     fn distance(&self, p: Vec3) -> f32 {
         let q = vec3(p.x + self.shear * p.y, p.y, p.z - self.half.z + 1.0 + self.sag * (p.x * p.x + p.y * p.y));
         let block = rounded_box(q, self.half + vec3(0.0, 0.0, 1.0), 2.0);
-        if block > self.amplitude + 2.5 {
+        // Not nearer: contact darkening looks 4 mm out, and a jump there would show as patches.
+        if block > self.amplitude + 4.6 {
             return block - self.amplitude - 0.5;
         }
         // Waves on the upper side only.
@@ -56,7 +57,7 @@ impl Solid for FoamBlock {
     }
 
     fn step_scale(&self) -> f32 {
-        0.55
+        0.45
     }
 
     fn albedo(&self, p: Vec3, _n: Vec3) -> [f32; 3] {

@@ -64,7 +64,7 @@ impl Solid for Root {
     }
 
     fn step_scale(&self) -> f32 {
-        0.78
+        0.72
     }
 
     fn albedo(&self, p: Vec3, _n: Vec3) -> [f32; 3] {
