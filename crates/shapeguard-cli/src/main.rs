@@ -1,1 +1,7 @@
-fn main() {}
+//! The `shapeguard` command line.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shapeguard_cli::main()
+}

@@ -57,9 +57,8 @@ pub struct OrganizedCloud {
 impl OrganizedCloud {
     /// Decodes raw coordinates: scales by `unit_m` (metres per unit) and finds the invalid points.
     pub fn decode(mut raw: Grid<[f32; 3]>, unit_m: f32, frame: Frame) -> Self {
-        let valid = raw.map(|p| {
-            p.iter().all(|x| x.is_finite()) && *p != [0.0; 3] && (frame == Frame::Other || p[2] > 0.0)
-        });
+        let valid =
+            raw.map(|p| p.iter().all(|x| x.is_finite()) && *p != [0.0; 3] && (frame == Frame::Other || p[2] > 0.0));
         for (point, valid) in raw.as_mut_slice().iter_mut().zip(valid.as_slice()) {
             *point = if *valid { point.map(|x| x * unit_m) } else { [0.0; 3] };
         }

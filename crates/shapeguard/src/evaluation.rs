@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 use serde::Serialize;
+use shapeguard_core::calibration::ThresholdBasis;
 use shapeguard_core::fusion::Scores;
 use shapeguard_core::grid::{Mask, ScoreMap};
 use shapeguard_core::metrics::{AUPRO_LIMITS, PixelMetrics, auroc, f1_max};
@@ -19,7 +20,8 @@ pub const GOOD: &str = "good";
 pub struct LabelledScan {
     /// The scan.
     pub loaded: LoadedScan,
-    /// Ground truth of the scan's size; `None` means that nothing is defective.
+    /// Ground truth of the scan's size. `None` means for a good scan that nothing is defective, for another that
+    /// nobody knows where the defect is: then it is in no pixel-level figure.
     pub truth: Option<Mask>,
 }
 
@@ -65,7 +67,7 @@ pub struct ChannelMetrics {
     pub channel: Channel,
     /// Image-level AUROC; `None` unless there are good and defective scans.
     pub i_auroc: Option<f64>,
-    /// Image-level F1-max.
+    /// Image-level F1-max; `None` unless there are good and defective scans.
     pub i_f1_max: Option<f64>,
     /// Pixel-level figures; `None` unless there are good and defective pixels.
     pub pixels: Option<PixelFigures>,
@@ -93,8 +95,12 @@ pub struct PixelFigures {
 pub struct KindMetrics {
     /// Name of the defect kind, or `all`.
     pub kind: String,
-    /// Number of defective scans.
+    /// Number of defective scans that were judged.
     pub scans: usize,
+    /// Number of defective scans that could not be judged: they are in no figure.
+    pub not_judged: usize,
+    /// Share of the judged defective scans that were rejected.
+    pub detection_rate: Option<f64>,
     /// RGB, SDF, fused.
     pub channels: Vec<ChannelMetrics>,
 }
@@ -140,6 +146,10 @@ pub struct Evaluation {
     pub aupro_limits: [f64; 7],
     /// The threshold that verdicts were made with.
     pub threshold: f32,
+    /// The false-reject rate that it was made for.
+    pub wished_false_reject_rate: f64,
+    /// What it was made of, and so whether that rate is guaranteed.
+    pub threshold_basis: ThresholdBasis,
     /// Share of good scans that were rejected.
     pub false_reject_rate: Option<f64>,
     /// Share of defective scans that were rejected.
@@ -161,14 +171,16 @@ struct Judged {
     kind: String,
     scores: Scores,
     maps: [ScoreMap; 3],
-    truth: Mask,
+    /// `None` for a defect whose place is not known.
+    truth: Option<Mask>,
 }
 
 /// Measures a detector on test scans. `load` reads a scan, `kind` and `name` describe it, `watch` sees every
 /// inspection (to keep pictures).
 ///
 /// # Errors
-/// If a scan or its ground truth cannot be read. A scan that cannot be judged is counted, never dropped silently.
+/// If a scan or its ground truth cannot be read, or they differ in size. A scan that cannot be judged is counted, never
+/// dropped silently.
 pub fn evaluate<I: Sync>(
     detector: &Detector,
     inputs: &[I],
@@ -182,13 +194,17 @@ pub fn evaluate<I: Sync>(
     let indexed: Vec<(usize, &I)> = inputs.iter().enumerate().collect();
     let outcomes = crate::detector::in_chunks(&indexed, |(index, input)| -> Result<_, DataError> {
         let labelled = load(input)?;
+        let size = labelled.loaded.scan.size();
+        if let Some(truth) = labelled.truth.as_ref().filter(|truth| truth.size() != size) {
+            return Err(DataError::MaskSize { path: name(input).into(), expected: size, found: truth.size() });
+        }
         let outcome = detector.inspect(&labelled.loaded);
         let result = match outcome {
             Ok(inspection) => {
                 watch(*index, &labelled, &inspection);
                 let truth = match &labelled.truth {
-                    Some(truth) => truth_at_map_size(truth, &inspection.sample),
-                    None => Mask::filled(inspection.maps.fused.size(), false),
+                    Some(truth) => Some(truth_at_map_size(truth, &inspection.sample)),
+                    None => (kind(input) == GOOD).then(|| Mask::filled(inspection.maps.fused.size(), false)),
                 };
                 let scan = ScanResult {
                     name: name(input),
@@ -237,28 +253,29 @@ pub fn evaluate<I: Sync>(
         }
     }
 
-    let mut names: Vec<String> = judged.iter().map(|j| j.kind.clone()).filter(|k| k != GOOD).collect();
+    let mut names: Vec<String> = scans.iter().map(|scan| scan.kind.clone()).filter(|kind| kind != GOOD).collect();
     names.sort();
     names.dedup();
     progress.begin("Metrics", names.len() + 1);
-    let all = kind_metrics("all", &judged, |_| true, progress);
-    let kinds = names.iter().map(|one| kind_metrics(one, &judged, |k| k == one || k == GOOD, progress)).collect();
-    progress.end();
-    let share_rejected = |defective: bool| {
-        let of: Vec<_> = scans.iter().filter(|s| s.verdict.is_some() && (s.kind != GOOD) == defective).collect();
-        let rejected = of.iter().filter(|s| s.verdict == Some(Verdict::Rejected)).count();
-        (!of.is_empty()).then(|| rejected as f64 / of.len() as f64)
+    let measure = |name: &str, is_meant: &dyn Fn(&str) -> bool| {
+        let metrics = kind_metrics(name, &scans, &judged, is_meant);
+        progress.step();
+        metrics
     };
-    let false_reject_rate = share_rejected(false);
-    let detection_rate = share_rejected(true);
+    let all = measure("all", &|kind| kind != GOOD);
+    let kinds = names.iter().map(|one| measure(one, &|kind| kind == one)).collect();
+    progress.end();
+    let false_reject_rate = share_rejected(&scans, |kind| kind == GOOD);
     Ok(Evaluation {
         name: detector.provenance().name.clone(),
         preset: detector.settings().preset.clone(),
         experts: [detector.experts().shape_identity.name.clone(), detector.experts().appearance_identity.name.clone()],
         aupro_limits: AUPRO_LIMITS,
         threshold: detector.threshold().score,
+        wished_false_reject_rate: detector.threshold().false_reject_rate,
+        threshold_basis: detector.threshold().basis,
         false_reject_rate,
-        detection_rate,
+        detection_rate: all.detection_rate,
         not_judged: scans.iter().filter(|s| s.not_judged.is_some()).count(),
         all,
         kinds,
@@ -267,16 +284,25 @@ pub fn evaluate<I: Sync>(
     })
 }
 
-fn kind_metrics(name: &str, judged: &[Judged], of: impl Fn(&str) -> bool, progress: &dyn Progress) -> KindMetrics {
-    let chosen: Vec<&Judged> = judged.iter().filter(|j| of(&j.kind)).collect();
+/// Share of the judged scans of some kinds that were rejected; `None` if none was judged.
+fn share_rejected(scans: &[ScanResult], is_meant: impl Fn(&str) -> bool) -> Option<f64> {
+    let verdicts: Vec<Verdict> = scans.iter().filter(|s| is_meant(&s.kind)).filter_map(|s| s.verdict).collect();
+    let rejected = verdicts.iter().filter(|verdict| **verdict == Verdict::Rejected).count();
+    (!verdicts.is_empty()).then(|| rejected as f64 / verdicts.len() as f64)
+}
+
+/// The metrics of the defect kinds that are meant, against all good scans.
+fn kind_metrics(name: &str, scans: &[ScanResult], judged: &[Judged], is_meant: &dyn Fn(&str) -> bool) -> KindMetrics {
+    let chosen: Vec<&Judged> = judged.iter().filter(|j| j.kind == GOOD || is_meant(&j.kind)).collect();
     let defective: Vec<bool> = chosen.iter().map(|j| j.kind != GOOD).collect();
-    let truths: Vec<&Mask> = chosen.iter().map(|j| &j.truth).collect();
+    let with_truth: Vec<(&Judged, &Mask)> = chosen.iter().filter_map(|j| Some((*j, j.truth.as_ref()?))).collect();
+    let truths: Vec<&Mask> = with_truth.iter().map(|(_, truth)| *truth).collect();
     let channels = Channel::ALL
         .par_iter()
         .enumerate()
         .map(|(index, channel)| {
             let scores: Vec<f32> = chosen.iter().map(|j| channel.score(&j.scores)).collect();
-            let maps: Vec<&ScoreMap> = chosen.iter().map(|j| &j.maps[index]).collect();
+            let maps: Vec<&ScoreMap> = with_truth.iter().map(|(j, _)| &j.maps[index]).collect();
             let pixels = PixelMetrics::compute(&maps, &truths).map(|m| PixelFigures {
                 p_auroc: m.p_auroc,
                 f1_max: m.f1_max,
@@ -285,16 +311,19 @@ fn kind_metrics(name: &str, judged: &[Judged], of: impl Fn(&str) -> bool, progre
                 curve_fpr: m.curve.fpr,
                 curve_pro: m.curve.pro,
             });
-            ChannelMetrics {
-                channel: *channel,
-                i_auroc: auroc(&scores, &defective),
-                i_f1_max: f1_max(&scores, &defective).map(|(f1, _)| f1),
-                pixels,
-            }
+            // Without good scans every threshold is perfect, which says nothing.
+            let i_auroc = auroc(&scores, &defective);
+            let i_f1_max = i_auroc.and_then(|_| f1_max(&scores, &defective)).map(|(f1, _)| f1);
+            ChannelMetrics { channel: *channel, i_auroc, i_f1_max, pixels }
         })
         .collect();
-    progress.step();
-    KindMetrics { kind: name.into(), scans: defective.iter().filter(|d| **d).count(), channels }
+    KindMetrics {
+        kind: name.into(),
+        scans: defective.iter().filter(|d| **d).count(),
+        not_judged: scans.iter().filter(|scan| is_meant(&scan.kind) && scan.not_judged.is_some()).count(),
+        detection_rate: share_rejected(scans, is_meant),
+        channels,
+    }
 }
 
 fn mean_seconds(all: &[StageSeconds]) -> StageSeconds {

@@ -43,7 +43,10 @@ pub struct Experts {
 
 impl std::fmt::Debug for Experts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Experts").field("shape", &self.shape_identity).field("appearance", &self.appearance_identity).finish()
+        f.debug_struct("Experts")
+            .field("shape", &self.shape_identity)
+            .field("appearance", &self.appearance_identity)
+            .finish()
     }
 }
 
@@ -99,8 +102,20 @@ pub enum ExpertsError {
         /// What the program has.
         found: String,
     },
+    /// The model needs an expert that only other versions of the program carry.
+    #[error(
+        "the model needs a built-in {kind} expert {name:?}, this program has none of that name; update Shapeguard, or fit the model again"
+    )]
+    UnknownBuiltIn {
+        /// `shape` or `appearance`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
     /// The model should carry an expert but does not, or carries another.
-    #[error("the model should carry the {kind} expert {name:?}, but its weights are missing or altered")]
+    #[error(
+        "the model should carry the {kind} expert {name:?}, but its weights are missing or altered; restore the model from a copy, or fit it again"
+    )]
     Altered {
         /// `shape` or `appearance`.
         kind: &'static str,
@@ -124,7 +139,8 @@ impl Experts {
                 (Arc::new(expert), identity, None)
             }
             None => {
-                let bytes = read(&settings.shape, "expected `paper`, `compact`, or the path of a shape expert's weights")?;
+                let bytes =
+                    read(&settings.shape, "expected `paper`, `compact`, or the path of a shape expert's weights")?;
                 (shape_from(&bytes, &settings.shape)?, from_file(&settings.shape, &bytes), Some(bytes.into()))
             }
         };
@@ -149,7 +165,6 @@ impl Experts {
     /// # Errors
     /// If this program carries other weights, or the model's own are missing or altered.
     pub fn restore(
-        settings: &ExpertSettings,
         shape_identity: &ExpertIdentity,
         shape_file: Option<Vec<u8>>,
         appearance_identity: &ExpertIdentity,
@@ -157,7 +172,7 @@ impl Experts {
     ) -> Result<Self, ExpertsError> {
         let shape = match (shape_identity.built_in, &shape_file) {
             (true, None) => {
-                let expert = shape::builtin(&settings.shape).ok_or_else(|| altered("shape", shape_identity))?;
+                let expert = shape::builtin(&shape_identity.name).ok_or_else(|| unknown("shape", shape_identity))?;
                 same("shape", shape_identity, expert.sha256())?;
                 Arc::new(expert)
             }
@@ -165,11 +180,12 @@ impl Experts {
             _ => return Err(altered("shape", shape_identity)),
         };
         let appearance: Arc<dyn AppearanceExpert> = match (appearance_identity.built_in, &appearance_file) {
-            (true, None) => {
+            (true, None) if appearance_identity.name == EFFICIENTNET => {
                 let expert = appearance::efficientnet_lite0();
                 same("appearance", appearance_identity, expert.sha256())?;
                 Arc::new(expert)
             }
+            (true, None) => return Err(unknown("appearance", appearance_identity)),
             (false, Some(bytes)) if digest(bytes) == appearance_identity.sha256 => {
                 appearance_from(bytes, &appearance_identity.name)?
             }
@@ -187,8 +203,8 @@ impl Experts {
 }
 
 fn shape_from(bytes: &[u8], name: &str) -> Result<Arc<PointNetNif>, ExpertsError> {
-    let expert = PointNetNif::from_safetensors(bytes)
-        .map_err(|source| ExpertsError::Shape { name: name.to_owned(), source })?;
+    let expert =
+        PointNetNif::from_safetensors(bytes).map_err(|source| ExpertsError::Shape { name: name.to_owned(), source })?;
     Ok(Arc::new(expert))
 }
 
@@ -200,9 +216,12 @@ fn appearance_from(bytes: &[u8], name: &str) -> Result<Arc<dyn AppearanceExpert>
 
 fn read(path: &str, expected: &'static str) -> Result<Vec<u8>, ExpertsError> {
     let io = |source| ExpertsError::Io { path: path.into(), source, expected };
-    let bytes = std::fs::metadata(path).map_err(io)?.len();
-    if bytes > MAX_WEIGHT_BYTES {
-        return Err(ExpertsError::TooLarge { path: path.into(), bytes });
+    let metadata = std::fs::metadata(path).map_err(io)?;
+    if !metadata.is_file() {
+        return Err(io(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file")));
+    }
+    if metadata.len() > MAX_WEIGHT_BYTES {
+        return Err(ExpertsError::TooLarge { path: path.into(), bytes: metadata.len() });
     }
     std::fs::read(path).map_err(io)
 }
@@ -230,6 +249,10 @@ fn same(kind: &'static str, wanted: &ExpertIdentity, found: &str) -> Result<(), 
         wanted: wanted.sha256.clone(),
         found: found.to_owned(),
     })
+}
+
+fn unknown(kind: &'static str, identity: &ExpertIdentity) -> ExpertsError {
+    ExpertsError::UnknownBuiltIn { kind, name: identity.name.clone() }
 }
 
 fn altered(kind: &'static str, identity: &ExpertIdentity) -> ExpertsError {

@@ -7,6 +7,7 @@ pub mod detector;
 pub mod evaluation;
 pub mod experts;
 pub mod model_file;
+pub mod outputs;
 pub mod pictures;
 pub mod pipeline;
 pub mod presets;

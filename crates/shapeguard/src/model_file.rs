@@ -6,8 +6,6 @@
 //! anything is used.
 
 mod container;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -14,7 +14,7 @@ fn level(score: f32, reference: f32) -> f32 {
 }
 
 /// The heat colour of a level: `inferno`, readable in grey and by colour-blind eyes.
-fn heat_colour(level: f32) -> [u8; 3] {
+pub(crate) fn heat_colour(level: f32) -> [u8; 3] {
     let colour = colorous::INFERNO.eval_continuous(f64::from(level));
     [colour.r, colour.g, colour.b]
 }
@@ -42,9 +42,13 @@ pub fn overlay(rgb: &RgbImage, map: &ScoreMap, reference: f32) -> RgbImage {
     Grid::new(rgb.size(), pixels).unwrap_or_else(|_| rgb.clone())
 }
 
-/// The outline of a mask drawn into an image, two pixels wide.
+/// The outline of a mask (of the same size) drawn into an image, two pixels wide.
+///
+/// # Panics
+/// If the sizes differ: a bug of the caller.
 pub fn outline(mut image: RgbImage, mask: &Mask, colour: [u8; 3]) -> RgbImage {
     let size = image.size();
+    assert_eq!(mask.size(), size);
     for row in 0..size.rows {
         for col in 0..size.cols {
             let near_outside = (row.saturating_sub(1)..=(row + 1).min(size.rows - 1))
@@ -79,6 +83,16 @@ mod tests {
     fn a_model_without_scale_paints_nothing() {
         let map = Grid::filled(GridSize::new(1, 1), 3.0);
         assert_eq!(heat_map(&map, 0.0).as_slice()[0], heat_colour(0.0));
+    }
+
+    #[test]
+    fn what_is_no_number_is_painted_without_a_fault() {
+        let map = Grid::new(GridSize::new(1, 3), vec![f32::NAN, f32::INFINITY, -1.0]).unwrap();
+        let painted = heat_map(&map, 1.0);
+        assert_eq!(painted.as_slice()[1], heat_colour(1.0));
+        assert_eq!(painted.as_slice()[2], heat_colour(0.0));
+        let rgb = Grid::filled(map.size(), [1, 2, 3]);
+        assert_eq!(overlay(&rgb, &map, 1.0).as_slice()[2], [1, 2, 3]);
     }
 
     #[test]

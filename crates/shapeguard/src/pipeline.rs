@@ -13,10 +13,22 @@ use shapeguard_core::sample::Scan;
 use shapeguard_core::seams::{AppearanceExpert, IMAGE_SIDE, ShapeExpert};
 use shapeguard_core::settings::Settings;
 
+/// Largest side of the square that a scan is padded to, pixels: beyond a square scan of 64 megapixels, the most that is
+/// read by default. The square of a scan that is long and narrow has far more pixels than the scan.
+const MAX_SQUARE_SIDE_PX: usize = 10_000;
+
 /// Why a scan cannot be judged.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotJudged {
+    /// Too long for the square that it is padded to.
+    #[error(
+        "the scan has {size}; expected sides of at most {MAX_SQUARE_SIDE_PX} pixels; cut it into shorter pieces, or bin it"
+    )]
+    TooLong {
+        /// Size of the scan.
+        size: GridSize,
+    },
     /// No part was found.
     #[error(transparent)]
     Foreground(#[from] ForegroundError),
@@ -85,7 +97,7 @@ impl Stopwatch {
 /// Runs foreground, resampling, patches and both experts.
 ///
 /// # Errors
-/// If no part is found, or it is too small for a patch.
+/// If no part is found, it is too small for a patch, or the scan is longer than any camera's.
 pub fn prepare(
     scan: &Scan,
     mask: Option<&Mask>,
@@ -93,6 +105,9 @@ pub fn prepare(
     shape: &dyn ShapeExpert,
     appearance: &dyn AppearanceExpert,
 ) -> Result<PreparedScan, NotJudged> {
+    if scan.size().rows.max(scan.size().cols) > MAX_SQUARE_SIDE_PX {
+        return Err(NotJudged::TooLong { size: scan.size() });
+    }
     let mut watch = Stopwatch::start();
     let mut seconds = StageSeconds::default();
     let part = foreground::segment(scan, &settings.foreground, mask, settings.seed)?;
@@ -115,7 +130,11 @@ pub fn prepare(
 }
 
 /// Brings a ground-truth mask of the scan's size to the 224 x 224 pixels of its maps.
+///
+/// # Panics
+/// If the mask is not of the scan's size: a bug of the caller.
 pub fn truth_at_map_size(truth: &Mask, sample: &Sample) -> Mask {
+    assert_eq!(truth.size(), sample.source_size, "only a mask of the scan's size has its pixels");
     let square = GridSize::new(sample.square_side, sample.square_side);
     let mut padded = Mask::filled(square, false);
     let (top, left) = sample.offset;
@@ -143,4 +162,60 @@ pub fn map_at_scan_size(map: &ScoreMap, sample: &Sample) -> Grid<f32> {
         let lower = map[(bottom, left)] * (1.0 - across) + map[(bottom, right)] * across;
         upper * (1.0 - down) + lower * down
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shapeguard_core::sample::OrganizedCloud;
+
+    /// A sample of a scan of 100 rows and 448 columns, padded to 448: a pixel of the maps is two by two of the scan.
+    fn sample() -> Sample {
+        let size = GridSize::new(IMAGE_SIDE, IMAGE_SIDE);
+        Sample {
+            cloud: OrganizedCloud::from_parts(Grid::filled(size, [0.0; 3]), Mask::filled(size, false)),
+            rgb: Grid::filled(size, [0.0; 3]),
+            square_side: 448,
+            source_size: GridSize::new(100, 448),
+            offset: (174, 0),
+        }
+    }
+
+    #[test]
+    fn truth_comes_to_the_pixels_of_the_maps() {
+        let sample = sample();
+        // A map's pixel takes the scan's pixel at floor((i + 0.5) * 2) = 2 i + 1, less the offset.
+        let truth = Mask::from_fn(sample.source_size, |row, col| (11..31).contains(&row) && (200..240).contains(&col));
+        let at_map_size = truth_at_map_size(&truth, &sample);
+        let expected = Mask::from_fn(GridSize::new(IMAGE_SIDE, IMAGE_SIDE), |row, col| {
+            (185..205).contains(&(2 * row + 1)) && (200..240).contains(&(2 * col + 1))
+        });
+        assert_eq!(at_map_size, expected);
+        assert_eq!(at_map_size.count(), 10 * 20);
+    }
+
+    #[test]
+    #[should_panic(expected = "only a mask of the scan's size")]
+    fn a_truth_of_another_size_is_a_bug() {
+        truth_at_map_size(&Mask::filled(GridSize::new(100, 447), true), &sample());
+    }
+
+    #[test]
+    fn maps_come_back_to_the_scans_own_pixels() {
+        let sample = sample();
+        let size = GridSize::new(IMAGE_SIDE, IMAGE_SIDE);
+        // A map that is linear in both directions stays so: at the centre of the scan's pixel it has the centre's value.
+        let map = Grid::from_fn(size, |row, col| (row as f32 + 0.5) + 1000.0 * (col as f32 + 0.5));
+        let back = map_at_scan_size(&map, &sample);
+        assert_eq!(back.size(), sample.source_size);
+        for (row, col) in [(0, 1), (57, 100), (99, 446)] {
+            let expected = (row as f32 + 174.5) / 2.0 + 1000.0 * (col as f32 + 0.5) / 2.0;
+            // Single precision at 200,000.
+            assert!((back[(row, col)] - expected).abs() < 0.1, "{row} {col}: {} {expected}", back[(row, col)]);
+        }
+        // Beyond the outermost centres the value continues.
+        assert_eq!(back[(0, 0)], map_at_scan_size(&map.map(|value| value.max(500.0)), &sample)[(0, 0)]);
+        let one = Grid::filled(size, 1.0);
+        assert!(map_at_scan_size(&one, &sample).as_slice().iter().all(|value| *value == 1.0));
+    }
 }

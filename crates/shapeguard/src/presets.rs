@@ -1,5 +1,6 @@
 //! Presets: commented TOML files that can be printed, changed and passed back.
 
+use shapeguard_core::seams::{CELL_GRID_SIDE, IMAGE_SIDE};
 use shapeguard_core::settings::Settings;
 
 /// The names and texts of the built-in presets.
@@ -26,6 +27,16 @@ pub enum PresetError {
         /// What is wrong, and where.
         message: String,
     },
+    /// A single setting that cannot be changed like this.
+    #[error("setting {change:?}: {message}; `shapeguard preset {preset}` prints all settings with their values")]
+    Change {
+        /// The change as it was asked for.
+        change: String,
+        /// What is wrong.
+        message: String,
+        /// Name of the preset.
+        preset: String,
+    },
 }
 
 /// Reads a built-in preset by name, or a TOML file by path.
@@ -33,12 +44,87 @@ pub enum PresetError {
 /// # Errors
 /// If it is neither, has unknown or missing keys, or values that make no sense.
 pub fn load(name_or_path: &str) -> Result<Settings, PresetError> {
-    if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| *name == name_or_path) {
-        return parse(text, name);
+    parse(&text(name_or_path)?, name_or_path)
+}
+
+/// The text of a built-in preset, or of a TOML file, with its comments; not yet checked.
+///
+/// # Errors
+/// If it is neither a built-in name nor a readable file.
+pub fn text(name_or_path: &str) -> Result<String, PresetError> {
+    if let Some((_, text)) = BUILT_IN.iter().find(|(name, _)| *name == name_or_path) {
+        return Ok((*text).to_owned());
     }
-    let text = std::fs::read_to_string(name_or_path)
-        .map_err(|source| PresetError::Unknown { name: name_or_path.into(), source })?;
-    parse(&text, name_or_path)
+    std::fs::read_to_string(name_or_path).map_err(|source| PresetError::Unknown { name: name_or_path.into(), source })
+}
+
+/// What a built-in preset is for: the second line of its text.
+pub fn description(text: &str) -> &str {
+    text.lines().nth(1).unwrap_or_default().trim_start_matches(['#', ' '])
+}
+
+/// Reads a preset as [`load`] does and changes single settings of it, each given as `key=value` with a dotted key, like
+/// `patches.points_per_patch=250`. Values are TOML; text needs no quotes. The settings' name tells what was changed.
+///
+/// # Errors
+/// As [`load`], and if a change names no setting or has a value that makes no sense.
+pub fn load_with(name_or_path: &str, changes: &[String]) -> Result<Settings, PresetError> {
+    let settings = load(name_or_path)?;
+    if changes.is_empty() {
+        return Ok(settings);
+    }
+    let invalid = |message: String| PresetError::Invalid { name: name_or_path.into(), message };
+    let mut table = toml::Table::try_from(&settings).map_err(|e| invalid(e.to_string()))?;
+    for change in changes {
+        let fail = |message| PresetError::Change { change: change.clone(), message, preset: name_or_path.into() };
+        apply(&mut table, change).map_err(fail)?;
+        // Change by change, so that the message names the one that is wrong.
+        let changed: Settings =
+            table.clone().try_into().map_err(|e: toml::de::Error| fail(e.to_string().trim_end().replace('\n', " ")))?;
+        check(&changed).map_err(fail)?;
+    }
+    let mut changed: Settings = table.try_into().map_err(|e: toml::de::Error| invalid(e.to_string()))?;
+    if changed.preset == settings.preset {
+        changed.preset = format!("{} with {}", settings.preset, changes.join(", "));
+    }
+    Ok(changed)
+}
+
+/// The settings as TOML that [`parse`] reads back to the same settings.
+///
+/// # Errors
+/// If a number is beyond what TOML can hold.
+pub fn to_toml(settings: &Settings) -> Result<String, PresetError> {
+    toml::to_string(settings)
+        .map_err(|e| PresetError::Invalid { name: settings.preset.clone(), message: e.to_string() })
+}
+
+/// Changes one setting, given as `key=value`.
+fn apply(table: &mut toml::Table, change: &str) -> Result<(), String> {
+    let (key, text) = change.split_once('=').ok_or("expected KEY=VALUE, found no `=`")?;
+    let (key, text) = (key.trim(), text.trim());
+    let mut group = table;
+    let mut names = key.split('.').peekable();
+    while let Some(name) = names.next() {
+        let known = group.keys().cloned().collect::<Vec<_>>().join(", ");
+        let value = group.get_mut(name).ok_or_else(|| format!("there is no setting {key}; found {known}"))?;
+        match (value, names.peek()) {
+            (toml::Value::Table(inner), Some(_)) => group = inner,
+            (toml::Value::Table(inner), None) => {
+                let inner: Vec<_> = inner.keys().map(|inner| format!("{key}.{inner}")).collect();
+                return Err(format!("{key} is a group of settings; set one of {}", inner.join(", ")));
+            }
+            (_, Some(_)) => return Err(format!("there is no setting {key}; {name} is a single value")),
+            (value, None) => {
+                // What is no TOML value by itself is text without quotes.
+                let parsed = toml::from_str::<toml::Table>(&format!("value = {text}")).ok();
+                let single = parsed.filter(|parsed| parsed.len() == 1).and_then(|mut parsed| parsed.remove("value"));
+                *value = single.unwrap_or_else(|| toml::Value::String(text.to_owned()));
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Parses the text of a preset.
@@ -52,8 +138,9 @@ pub fn parse(text: &str, name: &str) -> Result<Settings, PresetError> {
     Ok(settings)
 }
 
-/// Refuses values that no stage can work with.
-fn check(s: &Settings) -> Result<(), String> {
+/// Refuses values that no stage can work with, or with which one scan would take more time or memory than any machine
+/// has: settings also come from model files, which are not trusted.
+pub(crate) fn check(s: &Settings) -> Result<(), String> {
     let positive = [
         ("foreground.plane_inlier_m", f64::from(s.foreground.plane_inlier_m)),
         ("foreground.background_distance_m", f64::from(s.foreground.background_distance_m)),
@@ -67,25 +154,26 @@ fn check(s: &Settings) -> Result<(), String> {
         }
     }
     let counts = [
-        ("foreground.border_px", s.foreground.border_px, 1),
-        ("foreground.plane_sample_points", s.foreground.plane_sample_points, 3),
-        ("foreground.plane_hypotheses", s.foreground.plane_hypotheses, 1),
-        ("foreground.pad_multiple_px", s.foreground.pad_multiple_px, 1),
-        ("foreground.cluster_min_points", s.foreground.cluster_min_points, 1),
-        ("patches.points_per_patch", s.patches.points_per_patch, 2),
-        ("patches.overlap", s.patches.overlap, 1),
-        ("memory.shape_neighbours", s.memory.shape_neighbours, 1),
-        ("memory.appearance_neighbours", s.memory.appearance_neighbours, 1),
-        ("memory.nonzeros", s.memory.nonzeros, 1),
-        ("fusion.alignment_samples", s.fusion.alignment_samples, 1),
+        ("foreground.border_px", s.foreground.border_px, 1, 10_000),
+        ("foreground.plane_sample_points", s.foreground.plane_sample_points, 3, 1000),
+        ("foreground.plane_hypotheses", s.foreground.plane_hypotheses, 1, 100_000),
+        // The square grows by up to as much.
+        ("foreground.pad_multiple_px", s.foreground.pad_multiple_px, 1, 1000),
+        ("foreground.cluster_min_points", s.foreground.cluster_min_points, 1, 1_000_000),
+        // A part has no more points than the experts' image has pixels.
+        ("patches.points_per_patch", s.patches.points_per_patch, 2, IMAGE_SIDE * IMAGE_SIDE),
+        // Every point is in about so many patches: time and memory grow with it.
+        ("patches.overlap", s.patches.overlap, 1, 100),
+        ("patches.cell_dilation", s.patches.cell_dilation, 0, CELL_GRID_SIDE),
+        ("memory.shape_neighbours", s.memory.shape_neighbours, 1, 1000),
+        ("memory.appearance_neighbours", s.memory.appearance_neighbours, 1, 1000),
+        ("memory.nonzeros", s.memory.nonzeros, 1, 100),
+        ("fusion.alignment_samples", s.fusion.alignment_samples, 1, 1_000_000),
     ];
-    for (key, value, least) in counts {
-        if value < least || value > 1_000_000 {
-            return Err(format!("{key} must be at least {least} and at most 1000000, found {value}"));
+    for (key, value, least, most) in counts {
+        if value < least || value > most {
+            return Err(format!("{key} must be at least {least} and at most {most}, found {value}"));
         }
-    }
-    if s.patches.cell_dilation > 28 {
-        return Err(format!("patches.cell_dilation must be at most 28 cells, found {}", s.patches.cell_dilation));
     }
     for (key, share) in [
         ("foreground.plane_min_support", f64::from(s.foreground.plane_min_support)),
@@ -117,5 +205,55 @@ mod tests {
         let zero = parse(&text.replace("blur_sigma_px = 4.0", "blur_sigma_px = nan"), "mine.toml").unwrap_err();
         assert!(zero.to_string().contains("fusion.blur_sigma_px"), "{zero}");
         assert!(load("/no/such/preset.toml").unwrap_err().to_string().contains("built in"));
+    }
+
+    #[test]
+    fn every_preset_says_what_it_is_for() {
+        for (name, text) in BUILT_IN {
+            let description = description(text);
+            assert!(description.len() > 20 && !description.contains('='), "{name}: {description:?}");
+        }
+    }
+
+    #[test]
+    fn single_settings_change_and_the_name_says_so() {
+        let changes = ["patches.points_per_patch=250", "foreground.method = none", "foreground.cluster_eps_m=1"];
+        let changed = load_with("default", &changes.map(String::from)).unwrap();
+        let mut expected = Settings::preset(Preset::Default);
+        expected.patches.points_per_patch = 250;
+        expected.foreground.method = shapeguard_core::settings::ForegroundMethod::None;
+        expected.foreground.cluster_eps_m = 1.0;
+        expected.preset = format!("default with {}", changes.join(", "));
+        assert_eq!(changed, expected);
+        assert_eq!(load_with("paper", &[]).unwrap(), Settings::preset(Preset::Paper));
+        assert_eq!(load_with("paper", &["preset=mine".into()]).unwrap().preset, "mine");
+    }
+
+    #[test]
+    fn changes_are_checked_like_a_preset() {
+        let cases = [
+            ("patches.overlapp=5", "there is no setting patches.overlapp; found cell_dilation"),
+            ("patches=5", "set one of patches.cell_dilation"),
+            ("seed.x=5", "seed is a single value"),
+            ("patches.overlap", "expected KEY=VALUE"),
+            ("patches.overlap=many", "expected usize"),
+            ("patches.overlap=0", "patches.overlap must be at least 1"),
+            ("patches.overlap=1\nseed=2", "expected usize"),
+            ("foreground.method=magic", "unknown variant"),
+            ("threshold.false_reject_rate=1.5", "must lie between 0 and 1"),
+        ];
+        for (change, expected) in cases {
+            let error = load_with("default", &[change.to_owned()]).unwrap_err().to_string();
+            assert!(error.contains(expected), "{change}: {error}");
+            assert!(error.contains("shapeguard preset default"), "{error}");
+        }
+    }
+
+    #[test]
+    fn printed_settings_are_read_back_unchanged() {
+        let settings = load_with("paper", &["foreground.cluster_eps_m=0.0061".into()]).unwrap();
+        let text = to_toml(&settings).unwrap();
+        assert_eq!(parse(&text, "printed").unwrap(), settings, "{text}");
+        assert!(text.contains("cluster_eps_m = 0.0061\n"), "{text}");
     }
 }

@@ -1,6 +1,7 @@
 //! The HTML report of an evaluation: one file that opens anywhere, with figures, curves and pictures.
 
 mod plots;
+mod strips;
 
 use std::path::Path;
 
@@ -9,21 +10,20 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use minijinja::value::Serde;
 use minijinja::{Environment, context};
 use serde::Serialize;
-use shapeguard_core::grid::{Grid, GridSize, Mask, RgbImage};
-use shapeguard_core::seams::IMAGE_SIDE;
-use shapeguard_data::{DataError, atomic_write, encode_rgb_png};
+use shapeguard_data::{DataError, atomic_write};
 
-use crate::detector::{Detector, Inspection, Verdict};
-use crate::evaluation::{Channel, Evaluation, GOOD, LabelledScan, ScanResult};
-use crate::pictures::{heat_map, outline};
-use crate::pipeline::truth_at_map_size;
+use crate::detector::Verdict;
+use crate::evaluation::{Channel, Evaluation, GOOD, ScanResult};
+use crate::pictures::heat_colour;
+use strips::STRIP_SIZE;
+pub use strips::{StripPng, strip};
 
+/// What stands where there is no figure.
+const ABSENT: &str = "–";
+/// Colours that the heat maps' scale is drawn with, less one.
+const HEAT_STOPS: usize = 16;
 /// Pictures shown per heading.
 const PICTURES_PER_GROUP: usize = 6;
-/// Colour of the ground truth's outline.
-const TRUTH_COLOUR: [u8; 3] = [0, 230, 118];
-/// White columns between the panels of a strip, pixels.
-const GAP_PX: usize = 8;
 
 /// Why a report cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -32,56 +32,9 @@ pub enum ReportError {
     /// It cannot be written.
     #[error(transparent)]
     Write(#[from] DataError),
-    /// The template or a plot failed: a bug.
+    /// The template failed: a bug.
     #[error("the report could not be rendered: {0}")]
     Render(String),
-}
-
-/// The picture of one scan: colour with the true defect's outline, then SDF, RGB and fused maps, side by side.
-pub fn strip(labelled: &LabelledScan, inspection: &Inspection, good_peak: f32, detector: &Detector) -> RgbImage {
-    let colour = inspection.sample.rgb.map(|pixel| pixel.map(|c| (c.clamp(0.0, 1.0) * 255.0).round() as u8));
-    let truth = labelled.truth.as_ref().map(|truth| truth_at_map_size(truth, &inspection.sample));
-    let colour = match &truth {
-        Some(truth) => outline(colour, truth, TRUTH_COLOUR),
-        None => colour,
-    };
-    let alignment = detector.alignment();
-    let aligned = inspection.maps.appearance.map(|score| (alignment.a * score + alignment.b).max(0.0));
-    let panels = [
-        colour,
-        heat_map(&inspection.maps.shape, good_peak),
-        heat_map(&aligned, good_peak),
-        heat_map(&inspection.maps.fused, good_peak),
-    ];
-    side_by_side(&panels)
-}
-
-fn side_by_side(panels: &[RgbImage]) -> RgbImage {
-    let pitch = IMAGE_SIDE + GAP_PX;
-    let size = GridSize::new(IMAGE_SIDE, pitch * panels.len() - GAP_PX);
-    Grid::from_fn(size, |row, col| {
-        let (panel, col) = (col / pitch, col % pitch);
-        if col < IMAGE_SIDE { panels[panel][(row, col)] } else { [255; 3] }
-    })
-}
-
-/// A scan's strip, encoded.
-#[derive(Clone, Debug)]
-pub struct StripPng(Vec<u8>);
-
-impl StripPng {
-    /// Encodes the strip of a scan.
-    ///
-    /// # Errors
-    /// If it cannot be encoded.
-    pub fn new(labelled: &LabelledScan, inspection: &Inspection, detector: &Detector) -> Result<Self, DataError> {
-        Ok(Self(encode_rgb_png(&strip(labelled, inspection, detector.good_peak(), detector))?))
-    }
-
-    /// The PNG's bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
 }
 
 #[derive(Serialize)]
@@ -92,6 +45,8 @@ struct Picture {
     p_value: f64,
     rejected: bool,
     png: String,
+    width: usize,
+    height: usize,
 }
 
 #[derive(Serialize)]
@@ -101,28 +56,54 @@ struct Group {
     pictures: Vec<Picture>,
 }
 
+#[derive(Serialize)]
+struct Plot {
+    title: String,
+    explanation: &'static str,
+    svg: String,
+}
+
+#[derive(Serialize)]
+struct Stage {
+    name: &'static str,
+    milliseconds: f64,
+    /// Of the longest stage.
+    percent: f64,
+}
+
+/// How many scans of a class there are and what became of them.
+#[derive(Serialize)]
+struct Count {
+    class: &'static str,
+    judged: usize,
+    rejected: usize,
+    not_judged: usize,
+}
+
 /// Renders the report. `strips` holds one picture per scan of the evaluation, in its order.
 ///
 /// # Errors
-/// If a plot or the template fails.
+/// If the template fails.
 pub fn render(evaluation: &Evaluation, strips: &[Option<StripPng>]) -> Result<String, ReportError> {
     let render = |e: minijinja::Error| ReportError::Render(format!("{e:#}"));
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::Html);
-    environment.add_filter("percent", |share: f64| format!("{:.1} %", share * 100.0));
-    environment.add_filter("three", |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{v:.3}")));
-    environment.add_filter("short", |value: f64| short(value));
+    let percent = |share: Option<f64>| share.map_or(ABSENT.to_owned(), |share| format!("{:.1} %", share * 100.0));
+    environment.add_filter("percent", percent);
+    let three = |value: Option<f64>| value.map_or(ABSENT.to_owned(), |value| format!("{value:.3}"));
+    environment.add_filter("three", three);
+    environment.add_filter("short", short);
     environment.add_template("report.html", include_str!("report.html.jinja")).map_err(render)?;
     let template = environment.get_template("report.html").map_err(render)?;
     template
         .render(context! {
             e => Serde(evaluation),
             version => env!("CARGO_PKG_VERSION"),
+            counts => Serde([count(evaluation, "good"), count(evaluation, "defective")]),
             groups => Serde(groups(evaluation, strips)),
-            pro_curves => plots::pro_curves(evaluation).map_err(ReportError::Render)?,
-            histogram => plots::score_histogram(evaluation).map_err(ReportError::Render)?,
-            good_scans => evaluation.scans.iter().filter(|s| s.kind == GOOD).count(),
+            plots => Serde(plots(evaluation)),
             stages => Serde(stages(evaluation)),
+            heat => heat_gradient(),
         })
         .map_err(render)
 }
@@ -142,26 +123,67 @@ pub fn write(
     Ok(())
 }
 
-/// A number with about three significant digits.
+/// A number with three significant digits.
 fn short(value: f64) -> String {
     let magnitude = value.abs();
-    if magnitude == 0.0 || (0.001..1000.0).contains(&magnitude) {
-        let decimals = if magnitude >= 100.0 { 0 } else if magnitude >= 1.0 { 2 } else { 4 };
+    if magnitude == 0.0 {
+        "0".to_owned()
+    } else if (0.001..100_000.0).contains(&magnitude) {
+        let decimals = (2 - magnitude.log10().floor() as i32).max(0) as usize;
         format!("{value:.decimals$}")
     } else {
         format!("{value:.2e}")
     }
 }
 
-#[derive(Serialize)]
-struct Stage {
-    name: &'static str,
-    milliseconds: f64,
+/// The colours of the heat maps, as a gradient of the style sheet.
+fn heat_gradient() -> String {
+    let stops = (0..=HEAT_STOPS).map(|i| {
+        let [red, green, blue] = heat_colour(i as f32 / HEAT_STOPS as f32);
+        format!("#{red:02x}{green:02x}{blue:02x}")
+    });
+    format!("linear-gradient(to right, {})", stops.collect::<Vec<_>>().join(", "))
+}
+
+fn count(evaluation: &Evaluation, class: &'static str) -> Count {
+    let of_class = || evaluation.scans.iter().filter(|scan| (scan.kind == GOOD) == (class == GOOD));
+    Count {
+        class,
+        judged: of_class().filter(|scan| scan.verdict.is_some()).count(),
+        rejected: of_class().filter(|scan| scan.verdict == Some(Verdict::Rejected)).count(),
+        not_judged: of_class().filter(|scan| scan.verdict.is_none()).count(),
+    }
+}
+
+fn plots(evaluation: &Evaluation) -> Vec<Plot> {
+    let mut all = vec![
+        Plot {
+            title: "Scores and threshold".into(),
+            explanation: "The fused score decides: to the right of the threshold a scan is rejected.",
+            svg: plots::score_histogram(evaluation, Channel::Fused),
+        },
+        Plot {
+            title: "How much of each defect is found".into(),
+            explanation: "Per-region overlap of the maps with the true defects, against the share of good pixels that are marked with them. Numbers: AUPRO 0.3.",
+            svg: plots::pro_curves(evaluation),
+        },
+    ];
+    let single = [
+        (Channel::Sdf, "The shape expert alone: what depth shows."),
+        (Channel::Rgb, "The appearance expert alone: what colour shows."),
+    ];
+    all.extend(single.map(|(channel, explanation)| Plot {
+        title: format!("Scores of {}", channel_name(channel)),
+        explanation,
+        svg: plots::score_histogram(evaluation, channel),
+    }));
+    all.retain(|plot| !plot.svg.is_empty());
+    all
 }
 
 fn stages(evaluation: &Evaluation) -> Vec<Stage> {
     let s = &evaluation.mean_stage_seconds;
-    [
+    let all = [
         ("Foreground", s.foreground),
         ("Resampling", s.resample),
         ("Patches", s.patches),
@@ -169,9 +191,10 @@ fn stages(evaluation: &Evaluation) -> Vec<Stage> {
         ("Colour features", s.appearance_features),
         ("Scoring", s.scoring),
         ("Fusion", s.fusion),
-    ]
-    .map(|(name, seconds)| Stage { name, milliseconds: seconds * 1e3 })
-    .into()
+    ];
+    let longest = all.iter().map(|(_, seconds)| *seconds).fold(f64::MIN_POSITIVE, f64::max);
+    let stage = |(name, seconds)| Stage { name, milliseconds: seconds * 1e3, percent: 100.0 * seconds / longest };
+    all.map(stage).into()
 }
 
 /// The scans worth looking at: what was missed, what good parts look like at their worst, what was found.
@@ -182,26 +205,21 @@ fn groups(evaluation: &Evaluation, strips: &[Option<StripPng>]) -> Vec<Group> {
     defective.sort_by(|a, b| score(b).total_cmp(&score(a)).then(a.cmp(b)));
     good.sort_by(|a, b| score(b).total_cmp(&score(a)).then(a.cmp(b)));
     let clearest = defective.iter().take(PICTURES_PER_GROUP).copied().collect::<Vec<_>>();
-    let weakest = defective
-        .iter()
-        .rev()
-        .filter(|i| !clearest.contains(i))
-        .take(PICTURES_PER_GROUP)
-        .copied()
-        .collect::<Vec<_>>();
+    let weakest =
+        defective.iter().rev().filter(|i| !clearest.contains(i)).take(PICTURES_PER_GROUP).copied().collect::<Vec<_>>();
     let worst_good = good.into_iter().take(PICTURES_PER_GROUP).collect::<Vec<_>>();
     let pictures = |chosen: &[usize]| {
         chosen.iter().filter_map(|i| picture(&evaluation.scans[*i], strips.get(*i)?.as_ref()?)).collect()
     };
     vec![
         Group {
-            title: "Clearest detections",
-            explanation: "The defective scans with the highest scores.",
+            title: "Defects with the highest scores",
+            explanation: "What is found most surely.",
             pictures: pictures(&clearest),
         },
         Group {
-            title: "Weakest detections",
-            explanation: "The defective scans with the lowest scores: what is missed first.",
+            title: "Defects with the lowest scores",
+            explanation: "What is missed first.",
             pictures: pictures(&weakest),
         },
         Group {
@@ -226,19 +244,38 @@ fn picture(scan: &ScanResult, strip: &StripPng) -> Option<Picture> {
         p_value: scores.p_value,
         rejected: scan.verdict == Some(Verdict::Rejected),
         png: BASE64.encode(strip.as_bytes()),
+        width: STRIP_SIZE.cols,
+        height: STRIP_SIZE.rows,
     })
 }
 
-/// The mask of nothing, for callers that have no ground truth.
-pub fn no_truth(size: GridSize) -> Mask {
-    Mask::filled(size, false)
-}
-
-/// All channels, for templates and tables.
+/// What tables and plots call a channel.
 pub fn channel_name(channel: Channel) -> &'static str {
     match channel {
         Channel::Rgb => "RGB",
         Channel::Sdf => "SDF",
         Channel::Fused => "Fused",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits() {
+        for (value, text) in [
+            (0.0, "0"),
+            (1.0, "1.00"),
+            (0.05, "0.0500"),
+            (0.001_234, "0.00123"),
+            (12.345, "12.3"),
+            (-123.4, "-123"),
+            (99_999.0, "99999"),
+            (123_456.0, "1.23e5"),
+            (0.000_012, "1.20e-5"),
+        ] {
+            assert_eq!(short(value), text);
+        }
     }
 }

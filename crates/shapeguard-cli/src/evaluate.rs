@@ -1,0 +1,242 @@
+//! `shapeguard evaluate`: how well a model does on scans whose defects are known.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+use shapeguard::evaluation::{ChannelMetrics, Evaluation, GOOD, KindMetrics, LabelledScan, evaluate};
+use shapeguard::report::{self, StripPng, channel_name};
+use shapeguard::{Detector, Verdict, model_file};
+use shapeguard_core::seams::Progress;
+use shapeguard_data::{DataError, Dataset, TestEntry, read_truth};
+
+use crate::output::{self, counted, number, percent};
+use crate::progress::Bars;
+use crate::scans::{ScanOptions, ScanReader};
+
+/// Measure a model on test scans whose defects are known.
+///
+/// DIR is a category in the MVTec 3D-AD layout: test/good and test/DEFECT, with ground-truth masks in gt/ for the
+/// pixel-level figures. Scans that cannot be judged are counted and in no other figure.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  shapeguard evaluate part.shapeguard parts --report report.html\n  shapeguard evaluate part.shapeguard parts --json > metrics.json"
+)]
+pub struct EvaluateArgs {
+    /// Model file
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+    /// Category with test scans
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// Print JSON: the figures, PRO curves, and the scores of every scan
+    #[arg(long)]
+    json: bool,
+    /// Write an HTML report with figures, curves, and pictures of the best and worst scans
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Overwrite the report if it exists
+    #[arg(long, requires = "report")]
+    force: bool,
+    #[command(flatten)]
+    scans: ScanOptions,
+}
+
+/// An evaluation and what it took.
+#[derive(Debug, Serialize)]
+pub(crate) struct Measured {
+    #[serde(flatten)]
+    pub(crate) evaluation: Evaluation,
+    /// Wall-clock seconds of the whole evaluation.
+    seconds: f64,
+    /// Largest resident memory of the process so far, where the system tells.
+    peak_memory_bytes: Option<u64>,
+    /// Pictures of the scans, if wanted.
+    #[serde(skip)]
+    pub(crate) strips: Vec<Option<StripPng>>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the model or the scans are unusable, or the report exists.
+pub fn run(args: &EvaluateArgs, bars: &Bars) -> Result<()> {
+    if let Some(report) = &args.report {
+        output::refuse_existing(report, args.force)?;
+    }
+    let detector = model_file::load(&args.model)?;
+    let reader = args.scans.reader(detector.settings().foreground.method)?;
+    let tests = Dataset::open(&args.dir)?.test;
+    if tests.is_empty() {
+        bail!(
+            "{}: expected test scans in test/good and test/DEFECT, found none; `shapeguard inspect` judges scans of which nothing is known",
+            args.dir.display()
+        );
+    }
+    let measured = measure(&detector, &tests, &reader, args.report.is_some(), bars)?;
+    if let Some(path) = &args.report {
+        report::write(path, &measured.evaluation, &measured.strips, args.force)?;
+    }
+    if args.json { output::json(&measured) } else { output::text(&table(&measured)) }
+}
+
+/// Measures a detector.
+///
+/// # Errors
+/// If a scan or its ground truth cannot be read.
+pub(crate) fn measure(
+    detector: &Detector,
+    tests: &[TestEntry],
+    reader: &ScanReader,
+    with_strips: bool,
+    progress: &dyn Progress,
+) -> Result<Measured> {
+    reader.check_masks(tests.iter().map(|test| &test.sample.source))?;
+    let start = Instant::now();
+    let load = |test: &TestEntry| -> Result<LabelledScan, DataError> {
+        let loaded = reader.load(&test.sample.source)?;
+        let truth = test.truth.as_deref().map(|path| read_truth(path, loaded.scan.size())).transpose()?;
+        Ok(LabelledScan { loaded, truth })
+    };
+    let strips: Vec<Mutex<Option<Result<StripPng, DataError>>>> = tests.iter().map(|_| Mutex::default()).collect();
+    let evaluation = evaluate(
+        detector,
+        tests,
+        load,
+        |test| format!("{}/{}", test.defect, test.sample.name),
+        |test| test.defect.clone(),
+        |index, labelled, inspection| {
+            if with_strips {
+                let strip = StripPng::new(labelled, inspection, detector);
+                *strips[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(strip);
+            }
+        },
+        progress,
+    )?;
+    let strips = strips.into_iter().map(|strip| strip.into_inner().unwrap_or_else(PoisonError::into_inner).transpose());
+    Ok(Measured {
+        evaluation,
+        seconds: start.elapsed().as_secs_f64(),
+        peak_memory_bytes: peak_memory_bytes(),
+        strips: strips.collect::<Result<_, _>>()?,
+    })
+}
+
+/// Largest resident memory of this process so far, where the system tells.
+fn peak_memory_bytes() -> Option<u64> {
+    high_water_mark(&std::fs::read_to_string(Path::new("/proc/self/status")).ok()?)
+}
+
+/// `VmHWM` of Linux's process status, which is in KiB.
+fn high_water_mark(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+fn table(measured: &Measured) -> String {
+    let evaluation = &measured.evaluation;
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let mut line = |line: String| {
+        let _ = writeln!(text, "{line}");
+    };
+    let good = evaluation.scans.iter().filter(|scan| scan.kind == GOOD).count();
+    line(format!(
+        "{}: {} and {} defective; preset {}, experts {} and {}\n",
+        evaluation.name,
+        counted(good, "good test scan"),
+        evaluation.scans.len() - good,
+        evaluation.preset,
+        evaluation.experts[0],
+        evaluation.experts[1]
+    ));
+    let limits: String = evaluation.aupro_limits.iter().map(|limit| format!(" {limit:>6}")).collect();
+    line(format!("{:26}   image level     pixel level    AUPRO, up to a false-positive rate of", ""));
+    line(format!("{:26} AUROC F1-max   AUROC F1-max  {limits}", ""));
+    for kind in std::iter::once(&evaluation.all).chain(&evaluation.kinds) {
+        rows(kind).into_iter().for_each(&mut line);
+    }
+    line("(100 thresholds: AUPRO as published tables compute it, for comparison)\n".to_owned());
+
+    let threshold = number(f64::from(evaluation.threshold));
+    line(format!("At the model's threshold {threshold}:"));
+    for (is_defective, what) in [(true, "defective"), (false, "good")] {
+        let verdicts: Vec<_> = evaluation.scans.iter().filter(|s| (s.kind != GOOD) == is_defective).collect();
+        let judged = verdicts.iter().filter(|scan| scan.verdict.is_some()).count();
+        let rejected = verdicts.iter().filter(|scan| scan.verdict == Some(Verdict::Rejected)).count();
+        let share = if judged == 0 { "-".to_owned() } else { percent(rejected as f64 / judged as f64) };
+        line(format!("  {rejected} of {judged} {what} scans rejected ({share})"));
+    }
+    line(format!("  {} not judged", counted(evaluation.not_judged, "scan")));
+    for scan in &evaluation.scans {
+        if let Some(reason) = &scan.not_judged {
+            line(format!("    {}: {reason}", scan.name));
+        }
+    }
+
+    line("\nMean seconds per scan, several scans side by side:".to_owned());
+    let stages = &evaluation.mean_stage_seconds;
+    for (stage, seconds) in [
+        ("foreground", stages.foreground),
+        ("resampling", stages.resample),
+        ("patches", stages.patches),
+        ("shape features", stages.shape_features),
+        ("appearance features", stages.appearance_features),
+        ("scoring", stages.scoring),
+        ("fusion", stages.fusion),
+    ] {
+        line(format!("  {stage:20} {seconds:8.3}"));
+    }
+    line(format!("In all {:.1} s with reading and metrics", measured.seconds));
+    if let Some(bytes) = measured.peak_memory_bytes {
+        line(format!("Peak memory {}", output::bytes(bytes)));
+    }
+    text
+}
+
+/// The lines of one defect kind.
+fn rows(kind: &KindMetrics) -> Vec<String> {
+    let title = match &*kind.kind {
+        "all" => format!("All defects ({})", kind.scans),
+        name => format!("{name} ({})", kind.scans),
+    };
+    let mut lines = vec![title];
+    for channel in &kind.channels {
+        let ChannelMetrics { i_auroc, i_f1_max, pixels, .. } = channel;
+        let name = channel_name(channel.channel);
+        let image = format!("{}  {}", figure(*i_auroc), figure(*i_f1_max));
+        let Some(pixels) = pixels else {
+            lines.push(format!("  {name:24} {image}       -      -"));
+            continue;
+        };
+        let aupro = |areas: &[f64; 7]| areas.iter().map(|area| format!(" {area:6.3}")).collect::<String>();
+        lines.push(format!(
+            "  {name:24} {image}   {:.3}  {:.3}  {}",
+            pixels.p_auroc,
+            pixels.f1_max,
+            aupro(&pixels.aupro)
+        ));
+        lines.push(format!("    {:22} {:28}{}", "100 thresholds", "", aupro(&pixels.aupro_100_thresholds)));
+    }
+    lines
+}
+
+fn figure(value: Option<f64>) -> String {
+    value.map_or_else(|| "    -".to_owned(), |value| format!("{value:.3}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_high_water_mark_is_read_in_bytes() {
+        assert_eq!(high_water_mark("Name:\tx\nVmHWM:\t  123456 kB\nVmRSS:\t 1 kB\n"), Some(123_456 * 1024));
+        assert_eq!(high_water_mark("Name:\tx\n"), None);
+        assert_eq!(high_water_mark("VmHWM:\tmuch\n"), None);
+    }
+}

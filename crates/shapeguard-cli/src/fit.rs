@@ -1,0 +1,238 @@
+//! `shapeguard fit`: from a folder of good scans to a model file.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+use shapeguard::experts::Experts;
+use shapeguard::{Detector, FitInputs, model_file, presets};
+use shapeguard_core::calibration::{Threshold, ThresholdBasis};
+use shapeguard_core::seams::Progress;
+use shapeguard_core::settings::Settings;
+use shapeguard_data::{Dataset, SampleEntry};
+
+use crate::output;
+use crate::progress::Bars;
+use crate::scans::{ScanOptions, ScanReader};
+
+/// Learn what good parts look like, and write a model.
+///
+/// DIR is a category in the MVTec 3D-AD layout (train/good, validation/good), a folder with rgb/ and xyz/, or a folder of
+/// organized clouds (pcd, ply, npz, npy). All scans must be of good parts; 30 or more are recommended.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  shapeguard fit parts/good -o part.shapeguard\n  shapeguard fit parts/good -o part.shapeguard --set patches.points_per_patch=250 \\\n      --false-reject-rate 0.1"
+)]
+pub struct FitArgs {
+    /// Folder of good scans
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// Where the model goes
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Overwrite the model if it exists
+    #[arg(long)]
+    force: bool,
+    /// Name of the part [default: the folder's name]
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    settings: SettingsOptions,
+    /// Leave out scans that cannot be used, instead of refusing to fit
+    #[arg(long)]
+    skip_unusable: bool,
+    /// Print the summary as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    scans: ScanOptions,
+}
+
+/// How the method is set up.
+#[derive(Debug, clap::Args)]
+struct SettingsOptions {
+    /// Settings to start from: default, paper, or a TOML file as `shapeguard preset` prints it
+    #[arg(long, value_name = "NAME|FILE", default_value = "default")]
+    preset: String,
+    /// Change one setting, like patches.points_per_patch=250; can be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Largest share of good parts that may be rejected, like 0.05 [default: the preset's]
+    #[arg(long, value_name = "RATE")]
+    false_reject_rate: Option<f64>,
+    /// Wide-ResNet-50-2 weights for the appearance expert (see `shapeguard weights`) [default: the preset's expert]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Shape expert: compact, paper, or a weight file [default: the preset's]
+    #[arg(long, value_name = "NAME|FILE")]
+    shape_expert: Option<String>,
+}
+
+impl SettingsOptions {
+    fn settings(&self) -> Result<Settings> {
+        let mut settings = presets::load_with(&self.preset, &self.set)?;
+        if let Some(rate) = self.false_reject_rate {
+            ensure!(
+                rate > 0.0 && rate < 1.0,
+                "--false-reject-rate: expected a share between 0 and 1, like 0.05, found {rate}"
+            );
+            settings.threshold.false_reject_rate = rate;
+        }
+        if let Some(weights) = &self.weights {
+            let path = weights.to_str().with_context(|| {
+                format!("--weights {}: expected a path in UTF-8; rename the file or its folder", weights.display())
+            })?;
+            path.clone_into(&mut settings.experts.appearance);
+        }
+        if let Some(expert) = &self.shape_expert {
+            settings.experts.shape.clone_from(expert);
+        }
+        Ok(settings)
+    }
+}
+
+/// What fitting came to.
+#[derive(Debug, Serialize)]
+struct Summary<'a> {
+    model: &'a Path,
+    name: &'a str,
+    preset: &'a str,
+    training_scans: usize,
+    validation_scans: usize,
+    unusable_scans: usize,
+    sdf_features: usize,
+    rgb_features: usize,
+    threshold: f32,
+    false_reject_rate: f64,
+    threshold_basis: ThresholdBasis,
+    good_scores: usize,
+    seconds: f64,
+    file_bytes: u64,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the model exists, settings or scans are unusable, or the scans are too few for the false-reject rate.
+pub fn run(args: &FitArgs, bars: &Bars) -> Result<()> {
+    output::refuse_existing(&args.output, args.force)?;
+    let start = Instant::now();
+    let settings = args.settings.settings()?;
+    let reader = args.scans.reader(settings.foreground.method)?;
+    let dataset = Dataset::open(&args.dir)?;
+    let given = dataset.train.len() + dataset.validation.len();
+    let name = args.name.clone().unwrap_or_else(|| dataset.name.clone());
+    let detector = fit(&dataset, &name, settings, &reader, args.skip_unusable, bars)?;
+    model_file::save(&detector, &args.output, args.force)?;
+
+    let provenance = detector.provenance();
+    let memory = detector.memory();
+    let threshold = detector.threshold();
+    let file_bytes = std::fs::metadata(&args.output).with_context(|| args.output.display().to_string())?.len();
+    let summary = Summary {
+        model: &args.output,
+        name: &provenance.name,
+        preset: &detector.settings().preset,
+        training_scans: provenance.training_scans,
+        validation_scans: provenance.validation_scans,
+        unusable_scans: given - provenance.training_scans - provenance.validation_scans,
+        sdf_features: memory.shape.rows(),
+        rgb_features: memory.appearance.rows(),
+        threshold: threshold.score,
+        false_reject_rate: threshold.false_reject_rate,
+        threshold_basis: threshold.basis,
+        good_scores: threshold.good_scores.len(),
+        seconds: start.elapsed().as_secs_f64(),
+        file_bytes,
+    };
+    if args.json { output::json(&summary) } else { output::text(&table(&summary, threshold)) }
+}
+
+/// Fits a detector to a dataset's good scans.
+///
+/// # Errors
+/// If experts or scans are unusable, or the scans are too few.
+pub(crate) fn fit(
+    dataset: &Dataset,
+    name: &str,
+    settings: Settings,
+    reader: &ScanReader,
+    skip_unusable: bool,
+    progress: &dyn Progress,
+) -> Result<Detector> {
+    reader.check_masks(dataset.train.iter().chain(&dataset.validation).map(|entry| &entry.source))?;
+    let experts = Experts::from_settings(&settings.experts)?;
+    let inputs = FitInputs { name, train: &dataset.train, validation: &dataset.validation, skip_unusable };
+    let load = |entry: &SampleEntry| reader.load(&entry.source);
+    let describe = |entry: &SampleEntry| entry.source.cloud.display().to_string();
+    Ok(Detector::fit(inputs, load, describe, settings, experts, progress)?)
+}
+
+fn table(summary: &Summary, threshold: &Threshold) -> String {
+    let mut text = format!("{}: {}, preset {}\n", summary.model.display(), summary.name, summary.preset);
+    let mut row = |key: &str, value: String| text += &format!("  {key:10} {value}\n");
+    let left_out = match summary.unusable_scans {
+        0 => String::new(),
+        count => format!("; {count} left out as unusable"),
+    };
+    row("scans", format!("{} learnt from, {} kept aside{left_out}", summary.training_scans, summary.validation_scans));
+    row("memories", format!("{} SDF features, {} RGB features", summary.sdf_features, summary.rgb_features));
+    row("threshold", format!("{}: {}", output::number(f64::from(summary.threshold)), promise(threshold)));
+    row("time", format!("{:.1} s", summary.seconds));
+    row("size", output::bytes(summary.file_bytes));
+    text
+}
+
+/// What a threshold promises.
+pub(crate) fn promise(threshold: &Threshold) -> String {
+    let rate = output::percent(threshold.false_reject_rate);
+    let count = threshold.good_scores.len();
+    match threshold.basis {
+        ThresholdBasis::Validation => {
+            format!("at most {rate} of good parts rejected, guaranteed (from {count} validation scans)")
+        }
+        ThresholdBasis::LeaveOneOut => format!(
+            "about {rate} of good parts rejected, approximate (from {count} good scans, each scored without its own features)"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> SettingsOptions {
+        SettingsOptions {
+            preset: "default".into(),
+            set: Vec::new(),
+            false_reject_rate: None,
+            weights: None,
+            shape_expert: None,
+        }
+    }
+
+    #[test]
+    fn options_come_after_the_preset() {
+        let settings = SettingsOptions {
+            set: vec!["threshold.false_reject_rate=0.3".into(), "memory.nonzeros=2".into()],
+            false_reject_rate: Some(0.2),
+            weights: Some("w.pth".into()),
+            shape_expert: Some("paper".into()),
+            ..options()
+        }
+        .settings()
+        .unwrap();
+        assert_eq!(settings.threshold.false_reject_rate, 0.2);
+        assert_eq!(settings.memory.nonzeros, 2);
+        assert_eq!((&*settings.experts.appearance, &*settings.experts.shape), ("w.pth", "paper"));
+    }
+
+    #[test]
+    fn a_rate_that_is_none_is_refused() {
+        for rate in [0.0, 1.0, -0.1, f64::NAN] {
+            let error = SettingsOptions { false_reject_rate: Some(rate), ..options() }.settings().unwrap_err();
+            assert!(error.to_string().contains("between 0 and 1"), "{error}");
+        }
+    }
+}

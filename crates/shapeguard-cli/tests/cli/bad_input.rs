@@ -1,0 +1,237 @@
+//! What people give by mistake: every message names the thing and the remedy, and nothing is left half done.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use shapeguard_core::grid::{Grid, GridSize};
+use shapeguard_core::sample::{Frame, OrganizedCloud};
+use shapeguard_data::{write_rgb_png, write_xyz_tiff};
+
+use crate::support::{FEW_PATCHES, fixture, names, run, truncate};
+
+/// A cloud of one point after the other with its colour image, written as a scan.
+fn write_scan(folder: &Path, name: &str, size: GridSize, point: impl Fn(usize, usize) -> [f32; 3]) -> PathBuf {
+    let path = folder.join("xyz").join(name).with_extension("tiff");
+    let cloud = OrganizedCloud::decode(Grid::from_fn(size, point), 1.0, Frame::Camera);
+    write_xyz_tiff(&path, &cloud, false).unwrap();
+    write_rgb_png(&folder.join("rgb").join(name).with_extension("png"), &Grid::filled(size, [90; 3]), false).unwrap();
+    path
+}
+
+#[track_caller]
+fn assert_names(error: &str, expected: &[&str]) {
+    for expected in expected {
+        assert!(error.contains(expected), "expected {expected:?} in: {error}");
+    }
+}
+
+#[test]
+fn scans_that_cannot_be_judged_are_reported_one_by_one() {
+    let fixture = fixture();
+    let folder = tempfile::tempdir().unwrap();
+    let scans = folder.path();
+    let size = GridSize::new(60, 60);
+    write_scan(scans, "1-all-invalid", size, |_, _| [0.0; 3]);
+    write_scan(scans, "2-one-pixel", GridSize::new(1, 1), |_, _| [0.1, 0.1, 0.4]);
+    let (cut, _) = fixture.copy_scan(scans, "3-cut");
+    truncate(&cut);
+    write_scan(scans, "4-millimetres", size, |row, col| [col as f32, row as f32, 450.0]);
+    write_scan(scans, "5-table-alone", size, |row, col| [col as f32 * 1e-3, row as f32 * 1e-3, 0.45]);
+    write_scan(scans, "6-no-table", size, |row, col| {
+        [col as f32 * 1e-3, row as f32 * 1e-3, 0.4 + ((row * 7 + col * 13) % 50) as f32 * 2e-3]
+    });
+    write_scan(scans, "7-tiny-part", GridSize::new(100, 100), |row, col| {
+        let on_part = row.abs_diff(50) < 4 && col.abs_diff(50) < 4;
+        [col as f32 * 1e-3, row as f32 * 1e-3, if on_part { 0.42 } else { 0.45 }]
+    });
+    let (_, image) = fixture.copy_scan(scans, "8-other-size");
+    write_rgb_png(&image, &Grid::filled(GridSize::new(10, 10), [0; 3]), true).unwrap();
+    fixture.copy_scan(scans, "9-good");
+
+    let out = scans.join("out");
+    let lines = run!["inspect", &fixture.model, scans, "--out", &out].json_lines(2);
+    let expected = [
+        "no valid point",
+        "1-pixel",
+        "truncated or damaged",
+        "--unit",
+        "no part found",
+        "no table found",
+        "points_per_patch",
+        "same resolution",
+    ];
+    assert_eq!(lines.len(), expected.len() + 1);
+    for (line, expected) in lines.iter().zip(expected) {
+        let (verdict, reason) = (&line["verdict"], line["reason"].as_str().unwrap());
+        assert_eq!(verdict, &json!("not-judged"));
+        let name = Path::new(line["scan"].as_str().unwrap()).file_stem().unwrap().to_str().unwrap();
+        // Which fault of the single pixel is told first does not matter.
+        assert!(reason.contains(expected) || (expected == "1-pixel" && reason.len() > 20), "{name}: {reason}");
+        for key in ["score", "p_value", "scores", "peak", "patches", "files", "seconds"] {
+            assert_eq!(line[key], Value::Null, "{name}: {key}");
+        }
+    }
+    assert_eq!(lines.last().unwrap()["verdict"], json!("good"));
+    assert_eq!(names(&out), ["9-good-heat.png", "9-good-overlay.png"], "no pictures of what was not judged");
+}
+
+#[test]
+fn a_cloud_without_colour_says_how_to_add_it() {
+    let fixture = fixture();
+    let folder = tempfile::tempdir().unwrap();
+    let cloud = folder.path().join("part.tiff");
+    std::fs::copy(fixture.cloud("train/good", "000"), &cloud).unwrap();
+    let lines = run!["inspect", &fixture.model, &cloud].json_lines(2);
+    assert_names(lines[0]["reason"].as_str().unwrap(), &["part.tiff", "NAME.png"]);
+    let lines = run!["inspect", &fixture.model, &cloud, "--max-megapixels", "0.01"].json_lines(2);
+    assert_names(lines[0]["reason"].as_str().unwrap(), &["part.tiff", "at most 10000 pixels"]);
+}
+
+#[test]
+fn inspect_refuses_what_names_no_scan() {
+    let fixture = fixture();
+    let folder = tempfile::tempdir().unwrap();
+    let error = run!["inspect", &fixture.model, folder.path().join("*.ply")].error();
+    assert_names(&error, &["no scan matches", "*.ply"]);
+    let error = run!["inspect", &fixture.model, folder.path()].error();
+    assert_names(&error, &["empty folder"]);
+    let error = run!["inspect", &fixture.model, fixture.image("test/crack", "000")].error();
+    assert_names(&error, &["give the cloud"]);
+    std::fs::create_dir(folder.path().join("rgb")).unwrap();
+    std::fs::copy(fixture.image("test/crack", "000"), folder.path().join("rgb/000.png")).unwrap();
+    let error = run!["inspect", &fixture.model, folder.path()].error();
+    assert_names(&error, &["xyz/ or depth/", "both shape and colour"]);
+}
+
+#[test]
+fn files_that_are_no_model_are_refused_by_every_command() {
+    let fixture = fixture();
+    let folder = tempfile::tempdir().unwrap();
+    let scan = fixture.cloud("train/good", "000");
+    let cut = folder.path().join("cut.shapeguard");
+    std::fs::copy(&fixture.model, &cut).unwrap();
+    truncate(&cut);
+    let text = folder.path().join("text.shapeguard");
+    std::fs::write(&text, b"not a model").unwrap();
+    let missing = folder.path().join("missing.shapeguard");
+    for (model, expected) in [
+        (&cut, ["cut.shapeguard", "fit it again"].as_slice()),
+        (&text, &["text.shapeguard", "not a usable Shapeguard model"]),
+        (&scan, &["000.tiff", "not a usable Shapeguard model"]),
+        (&missing, &["missing.shapeguard", "No such file"]),
+    ] {
+        assert_names(&run!["info", model].error(), expected);
+        assert_names(&run!["inspect", model, &scan].error(), expected);
+        assert_names(&run!["evaluate", model, &fixture.data].error(), expected);
+    }
+}
+
+#[test]
+fn fit_refuses_folders_without_whole_scans() {
+    let fixture = fixture();
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("part.shapeguard");
+    let fit = |dir: &Path| run!["fit", dir, "-o", &model, "--set", FEW_PATCHES, "--false-reject-rate", "0.5"].error();
+
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    assert_names(&fit(&empty), &["empty", "empty folder"]);
+    assert_names(&fit(&folder.path().join("missing")), &["missing", "cannot be read"]);
+
+    let no_colour = folder.path().join("no-colour");
+    let (_, image) = fixture.copy_scan(&no_colour, "000");
+    std::fs::remove_dir_all(image.parent().unwrap()).unwrap();
+    assert_names(&fit(&no_colour), &["no-colour", "rgb/"]);
+
+    let unpaired = folder.path().join("unpaired");
+    fixture.copy_scan(&unpaired, "000");
+    let (_, image) = fixture.copy_scan(&unpaired, "001");
+    std::fs::remove_file(image).unwrap();
+    assert_names(&fit(&unpaired), &["unpaired", "001"]);
+
+    let single = folder.path().join("single");
+    fixture.copy_scan(&single, "000");
+    assert_names(&fit(&single), &["at least 2 usable good scans, found 1"]);
+
+    let (cut, _) = fixture.copy_scan(&single, "001");
+    truncate(&cut);
+    fixture.copy_scan(&single, "002");
+    assert_names(&fit(&single), &["1 of the good scans cannot be used", "001.tiff", "--skip-unusable"]);
+    assert!(!model.exists());
+    assert!(names(folder.path()).iter().all(|name| !name.starts_with('.')), "nothing is left behind");
+}
+
+#[test]
+fn fit_checks_everything_it_can_before_the_work() {
+    let fixture = fixture();
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("part.shapeguard");
+    macro_rules! fit {
+        ($($arg:expr),*) => { run!["fit", &fixture.data, "-o", &model, $($arg),*].error() };
+    }
+    assert_names(&fit!("--false-reject-rate", "0.01"), &["at least 99 good samples, found 6", "0.1429"]);
+    assert_names(&fit!("--false-reject-rate", "1.5"), &["between 0 and 1", "1.5"]);
+    assert_names(&fit!("--preset", "fast"), &["no preset named \"fast\"", "default, paper"]);
+    assert_names(&fit!("--set", "patches.overlapp=5"), &["patches.overlapp", "points_per_patch"]);
+    assert_names(&fit!("--set", "patches.overlap=0"), &["patches.overlap must be at least 1"]);
+    assert_names(&fit!("--weights", folder.path().join("w.pth")), &["w.pth", "shapeguard weights"]);
+    assert_names(&fit!("--weights", fixture.cloud("train/good", "000")), &["000.tiff"]);
+    assert_names(&fit!("--shape-expert", "huge"), &["huge", "`paper`, `compact`"]);
+    assert_names(&fit!("--mask", folder.path()), &["--mask", "no effect"]);
+    assert_names(&fit!("--intrinsics", folder.path().join("camera.json")), &["--intrinsics", "camera.json"]);
+
+    let preset = folder.path().join("mine.toml");
+    let text = run!["preset", "default"].expect(0);
+    std::fs::write(&preset, text.replace("overlap = 10", "overlapp = 10")).unwrap();
+    assert_names(&fit!("--preset", &preset), &["mine.toml", "overlapp", "shapeguard preset default"]);
+    assert_names(&run!["preset", &preset].error(), &["mine.toml", "overlapp"]);
+    assert_names(&run!["preset", folder.path().join("none.toml")].error(), &["none.toml", "default, paper"]);
+
+    std::fs::write(&model, b"mine").unwrap();
+    assert_names(&fit!(), &["part.shapeguard", "exists already", "--force"]);
+    assert_eq!(std::fs::read(&model).unwrap(), b"mine");
+    assert_names(&run!["fit", &fixture.data, "-o", folder.path()].error(), &["found a folder"]);
+}
+
+#[test]
+fn evaluate_refuses_what_has_no_tests_or_other_masks() {
+    let fixture = fixture();
+    let folder = tempfile::tempdir().unwrap();
+    fixture.copy_scan(folder.path(), "000");
+    let error = run!["evaluate", &fixture.model, folder.path()].error();
+    assert_names(&error, &["test/good and test/DEFECT", "shapeguard inspect"]);
+
+    let category = tempfile::tempdir().unwrap();
+    let crack = category.path().join("test/crack");
+    fixture.copy_scan(&crack, "000");
+    let mask = Grid::filled(GridSize::new(8, 8), true);
+    shapeguard_data::write_mask_png(&crack.join("gt/000.png"), &mask, false).unwrap();
+    let error = run!["evaluate", &fixture.model, category.path()].error();
+    assert_names(&error, &["000.png", "8 rows x 8 columns"]);
+    let error = run!["evaluate", &fixture.model, &fixture.data, "--unit", "mm"].error();
+    assert_names(&error, &["--unit"]);
+}
+
+#[test]
+fn simulate_names_what_it_does_not_know() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    assert_names(&run!["simulate", "--suite", "v9", "--out", out].error(), &["v9", "demo, v1"]);
+    assert_names(&run!["simulate", "--out", out].error(), &["--suite or --category"]);
+    assert_names(&run!["simulate", "--category", "cake", "--out", out].error(), &["cake", "biscuit"]);
+    let error = run!["simulate", "--suite", "demo", "--category", "gear", "--out", out].error();
+    assert_names(&error, &["no category \"gear\"", "biscuit"]);
+    assert_names(&run!["simulate", "--category", "gear,gear", "--out", out].error(), &["gear is given twice"]);
+    assert_names(&run!["simulate", "--category", "gear", "--strength", "0", "--out", out].error(), &["--strength"]);
+    assert!(names(out).is_empty());
+}
+
+#[test]
+fn the_demo_does_not_touch_what_it_did_not_make() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("precious"), b"mine").unwrap();
+    assert_names(&run!["demo", "--out", folder.path()].error(), &["exists already", "--out"]);
+    assert_names(&run!["demo", "--out", folder.path(), "--force"].error(), &["something else"]);
+    assert_names(&run!["demo", "--out", folder.path().join("new"), "--preset", "fast"].error(), &["fast"]);
+    assert_eq!(names(folder.path()), ["precious"]);
+}

@@ -1,0 +1,9 @@
+//! The program as its users run it. One binary, so that one small dataset and one model serve all tests.
+//!
+//! No test asks for accuracy: what a model of four training scans says is compared with itself.
+
+mod support;
+
+mod bad_input;
+mod help;
+mod whole_way;

@@ -1,0 +1,10 @@
+//! Tests of the library through its public interface: detector, model file, evaluation, report.
+
+mod compatibility;
+mod detector;
+mod evaluation;
+mod experts;
+mod model_file;
+mod not_judged;
+mod report;
+mod support;
