@@ -126,7 +126,7 @@ fn run(command: Command, bars: &Bars) -> Result<Outcome> {
         Command::Preset(args) => preset::run(&args).map(done),
         Command::Weights(args) => weights::run(&args).map(done),
         #[cfg(feature = "train")]
-        Command::TrainExpert(args) => train_expert::run(*args).map(done),
+        Command::TrainExpert(args) => train_expert::run(&args, bars).map(done),
         #[cfg(not(feature = "train"))]
         Command::TrainExpert { .. } => anyhow::bail!(
             "this program was built without `train-expert`, since training needs a tensor framework; in a checkout of the source run\n  cargo run --release --features train -- train-expert --help"

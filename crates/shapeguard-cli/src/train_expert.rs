@@ -17,6 +17,7 @@ use shapeguard_core::foreground::segment;
 use shapeguard_core::patches::extract_patches;
 use shapeguard_core::resample::resample;
 use shapeguard_core::sample::Scan;
+use shapeguard_core::seams::Progress;
 use shapeguard_core::settings::{PatchSettings, Preset, Settings};
 use shapeguard_data::simulator::{Category, simulate_scan};
 use shapeguard_data::{Dataset, ReadOptions, atomic_write, category_roots, read_scan};
@@ -25,6 +26,8 @@ use shapeguard_train::{
     Evaluation, HeldBackPatch, Schedule, Trainer, TrainingData, TrainingPatch, TrainingSettings, evaluate,
     surface_patches,
 };
+
+use crate::progress::Bars;
 
 /// Overlap of the patches that are trained on (reference value; banks and tests use 10).
 const TRAINING_OVERLAP: usize = 5;
@@ -75,8 +78,9 @@ pub struct TrainExpertArgs {
     /// Learning rate at the start; it falls to a twentieth
     #[arg(long, default_value_t = Schedule::fast(1).learning_rate)]
     learning_rate: f32,
-    /// The published schedule (32 patches x 500 queries, 600 epochs at 1e-4) instead of the four options above: days on a CPU
-    #[arg(long)]
+    /// The published training (32 patches x 500 queries, 600 epochs at 1e-4, scans alone, as they lie) instead of the
+    /// options above: days on a CPU
+    #[arg(long, conflicts_with_all = ["surfaces", "surface_patches", "steps", "batch", "queries", "learning_rate"])]
     paper_schedule: bool,
     /// Seed of everything random
     #[arg(long, default_value_t = 0)]
@@ -107,8 +111,18 @@ pub struct TrainExpertArgs {
     evaluate: Option<PathBuf>,
 }
 
+impl TrainExpertArgs {
+    /// Share of analytic surfaces: the published training has none.
+    fn surface_share(&self) -> f32 {
+        if self.paper_schedule { 0.0 } else { self.surfaces }
+    }
+}
+
 /// Runs the command.
-pub fn run(args: TrainExpertArgs) -> Result<()> {
+///
+/// # Errors
+/// If an option makes no sense, data cannot be read or a file cannot be written.
+pub fn run(args: &TrainExpertArgs, bars: &Bars) -> Result<()> {
     if let Some(path) = &args.evaluate {
         let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
         let expert = PointNetNif::from_safetensors(&bytes).with_context(|| path.display().to_string())?;
@@ -117,19 +131,19 @@ pub fn run(args: TrainExpertArgs) -> Result<()> {
     let out = args.out.as_deref().context("--out is missing")?;
     ensure!(args.force || !out.exists(), "{} exists already; give another --out, or --force", out.display());
 
-    let (data, trained_on) = training_data(&args)?;
+    let (data, trained_on) = training_data(args, bars)?;
     let (n_scans, n_surfaces) = data.counts();
     let mut trainer = match &args.resume {
         Some(path) => Trainer::resume(path)?,
-        None => Trainer::new(settings(&args, n_scans)?)?,
+        None => Trainer::new(settings(args, n_scans)?)?,
     };
-    eprintln!(
+    tracing::info!(
         "{} parameters; {n_scans} patches of scans, {n_surfaces} of analytic surfaces; step {} of {}",
         trainer.parameter_count(),
         trainer.steps_done(),
         trainer.settings().schedule.steps
     );
-    train(&args, &mut trainer, &data)?;
+    train(args, &mut trainer, &data, bars)?;
 
     let precision = if args.half { WeightPrecision::F16 } else { WeightPrecision::F32 };
     let exact = trainer.expert(&data)?;
@@ -163,11 +177,12 @@ fn settings(args: &TrainExpertArgs, n_scan_patches: usize) -> Result<TrainingSet
             ..Schedule::fast(args.steps)
         }
     };
-    Ok(TrainingSettings { architecture, schedule, seed: args.seed, surface_share: args.surfaces, turn: true })
+    let turn = !args.paper_schedule;
+    Ok(TrainingSettings { architecture, schedule, seed: args.seed, surface_share: args.surface_share(), turn })
 }
 
 /// Steps until the schedule's end, with log and checkpoints.
-fn train(args: &TrainExpertArgs, trainer: &mut Trainer, data: &TrainingData) -> Result<()> {
+fn train(args: &TrainExpertArgs, trainer: &mut Trainer, data: &TrainingData, bars: &Bars) -> Result<()> {
     let mut log = match &args.log {
         Some(path) => {
             let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
@@ -176,11 +191,13 @@ fn train(args: &TrainExpertArgs, trainer: &mut Trainer, data: &TrainingData) -> 
         None => None,
     };
     let between_checkpoints = Duration::from_secs_f64(60.0 * args.checkpoint_minutes.clamp(0.0, 1e6));
-    let (start, first) = (Instant::now(), trainer.steps_done());
+    let start = Instant::now();
     let mut last_checkpoint = start;
+    let steps = trainer.settings().schedule.steps;
+    bars.begin("Training", steps - trainer.steps_done().min(steps));
     while !trainer.is_done() {
         let report = trainer.step(data)?;
-        let steps = trainer.settings().schedule.steps;
+        bars.step();
         if report.step.is_multiple_of(LOG_STEPS) || report.step == steps {
             let seconds = start.elapsed().as_secs_f64();
             if let Some(log) = &mut log {
@@ -190,13 +207,7 @@ fn train(args: &TrainExpertArgs, trainer: &mut Trainer, data: &TrainingData) -> 
                 });
                 writeln!(log, "{line}")?;
             }
-            let rest = seconds / (report.step - first) as f64 * (steps - report.step) as f64;
-            eprint!(
-                "\rstep {} of {steps}, loss {:.4}, {:.0} min left   ",
-                report.step,
-                report.smoothed_loss,
-                rest / 60.0
-            );
+            tracing::info!("step {} of {steps}, loss {:.4}", report.step, report.smoothed_loss);
         }
         if let Some(path) = &args.checkpoint
             && last_checkpoint.elapsed() >= between_checkpoints
@@ -205,7 +216,7 @@ fn train(args: &TrainExpertArgs, trainer: &mut Trainer, data: &TrainingData) -> 
             last_checkpoint = Instant::now();
         }
     }
-    eprintln!();
+    bars.end();
     if let Some(path) = &args.checkpoint {
         trainer.save(path)?;
     }
@@ -213,21 +224,25 @@ fn train(args: &TrainExpertArgs, trainer: &mut Trainer, data: &TrainingData) -> 
 }
 
 /// The patches to learn from, and what they are of.
-fn training_data(args: &TrainExpertArgs) -> Result<(TrainingData, String)> {
+fn training_data(args: &TrainExpertArgs, bars: &Bars) -> Result<(TrainingData, String)> {
     let mut scans = Vec::new();
     let mut sources = Vec::new();
     if args.scans > 0 {
         let categories = simulated_categories(args.simulated.as_deref())?;
+        bars.begin("Simulating scans", categories.len() * args.scans as usize);
         for category in &categories {
-            eprint!("\rsimulating {}            ", category.name());
             let patches: Vec<_> = (0..args.scans)
                 .into_par_iter()
-                .map(|index| patches_of(&simulate_scan(*category, SIMULATION_SEED, index, None).scan))
+                .map(|index| {
+                    let patches = patches_of(&simulate_scan(*category, SIMULATION_SEED, index, None).scan);
+                    bars.step();
+                    patches
+                })
                 .collect::<Result<_>>()
                 .with_context(|| format!("the simulated category {}", category.name()))?;
             scans.extend(patches.into_iter().flatten());
         }
-        eprintln!();
+        bars.end();
         if !categories.is_empty() {
             let names: Vec<_> = categories.iter().map(|category| category.name()).collect();
             sources.push(format!("{} simulated scans each of {}", args.scans, names.join(", ")));
@@ -248,13 +263,13 @@ fn training_data(args: &TrainExpertArgs) -> Result<(TrainingData, String)> {
         }
     }
     let mut surfaces = Vec::new();
-    if args.surfaces > 0.0 || scans.is_empty() {
+    if args.surface_share() > 0.0 || scans.is_empty() {
         let patch_size = patch_settings().points_per_patch;
         surfaces = surface_patches(args.seed, args.surface_patches, patch_size);
         sources.push(format!(
             "{} analytic surface patches ({:.0} % of a batch)",
             surfaces.len(),
-            100.0 * args.surfaces
+            100.0 * args.surface_share()
         ));
     }
     Ok((TrainingData::new(scans, surfaces)?, sources.join("; ")))

@@ -70,7 +70,7 @@ impl AlignmentStatistics {
     /// The alignment.
     ///
     /// # Errors
-    /// If nothing was added, or the RGB scores do not vary.
+    /// If nothing was added, the RGB scores do not vary, or scores are not finite.
     pub fn finish(&self) -> Result<Alignment, AlignmentError> {
         let (shape, appearance) = (self.shape, self.appearance);
         if shape.count == 0 || appearance.count == 0 {

@@ -1,8 +1,8 @@
 //! A scan as the method sees it: an organized point cloud in metres with a validity mask, and a colour image of
 //! the same grid (docs/method.md, "Samples").
 //!
-//! This is the one place where absence stops being a number: [`OrganizedCloud::decode`] turns NaN, `(0,0,0)` and,
-//! in the camera's frame, `z <= 0` into the mask.
+//! This is the one place where absence stops being a number: [`OrganizedCloud::decode`] turns what is not
+//! finite, `(0,0,0)` and, in the camera's frame, `z <= 0` into the mask.
 
 use crate::grid::{Grid, GridSize, Mask, RgbImage};
 

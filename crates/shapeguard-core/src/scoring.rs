@@ -30,7 +30,8 @@ use crate::sparse_coding::{SparseCode, orthogonal_matching_pursuit};
 /// What one expert says of a sample.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExpertScores {
-    /// 224 x 224 scores, not blurred; 0 where nothing was scored.
+    /// 224 x 224 scores, not blurred; 0 where nothing was scored, but RGB scores reach a cell's width beyond (they are
+    /// interpolated).
     pub map: ScoreMap,
     /// Which pixels carry a score.
     pub scored: Mask,

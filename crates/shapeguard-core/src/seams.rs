@@ -38,7 +38,7 @@ pub trait AppearanceExpert: Send + Sync {
     fn feature_dim(&self) -> usize;
 
     /// Describes an image of [`IMAGE_SIDE`] x [`IMAGE_SIDE`] pixels, channels in `0.0..=1.0`, background black,
-    /// not yet normalised with ImageNet's mean and deviation.
+    /// not yet normalised as the network was trained.
     ///
     /// # Shapes
     /// - result: `[CELL_COUNT, feature_dim]`, cells row by row

@@ -1,4 +1,4 @@
-//! Every constant of the method, with its unit; a preset is a value of [`Settings`]. The reasons and sources stand
+//! The method's constants that can be set, with their units; a preset is a value of [`Settings`]. The reasons and sources stand
 //! beside the values in the commented preset files (`crates/shapeguard/presets/*.toml`) and in docs/method.md.
 
 use serde::{Deserialize, Serialize};

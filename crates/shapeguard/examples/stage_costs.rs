@@ -4,6 +4,8 @@
 //! `cargo run --release -p shapeguard --example stage_costs -- PRESET [CATEGORY]`. The bank holds 20 simulated scans;
 //! figures are means over repetitions. Memory is the process's highest while the stage ran, where Linux tells it.
 
+#![allow(clippy::print_stdout, reason = "the table is the result")]
+
 use std::error::Error;
 use std::hint::black_box;
 use std::time::Instant;

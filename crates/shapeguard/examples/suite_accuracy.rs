@@ -4,6 +4,8 @@
 //! `paper`, `default` or a preset file, SUITE `v1` unless given, or a suite's definition in a file. Scans are simulated in
 //! memory; nothing is written but the JSON file and, with `--pictures DIR`, a strip of each test scan.
 
+#![allow(clippy::print_stdout, reason = "the table is the result")]
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};

@@ -317,8 +317,11 @@ impl Detector {
         let maps = fuse(&raw, self.alignment, &self.settings.fusion);
         let scores = sample_scores(&raw, &maps, &self.settings.fusion);
         seconds.fusion = watch.lap();
-        if !scores.fused.is_finite() {
-            return Err(NotJudged::NotFinite { score: scores.fused });
+        // A product can hide what is no number in a map, and a maximum what is no number in a score.
+        let in_maps = [&maps.shape, &maps.appearance, &maps.fused].into_iter().flat_map(|map| map.as_slice().iter());
+        let all = [scores.shape, scores.appearance, scores.fused];
+        if let Some(score) = all.iter().chain(in_maps).find(|score| !score.is_finite()) {
+            return Err(NotJudged::NotFinite { score: *score });
         }
         let verdict = if scores.fused > self.threshold.score { Verdict::Rejected } else { Verdict::Good };
         Ok(Inspection {

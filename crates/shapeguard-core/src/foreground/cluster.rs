@@ -1,4 +1,4 @@
-//! DBSCAN, exactly, in a few milliseconds for 100,000 points (docs/method.md, "Foreground"; Ester et al. 1996, with the
+//! DBSCAN, exactly, on the organized grid (docs/method.md, "Foreground"; Ester et al. 1996, with the
 //! grid of Gunawan 2013).
 //!
 //! Space is cut into cubes whose diagonal is just under `eps`, so the points of one cube are all neighbours of

@@ -137,7 +137,8 @@ pub struct Foreground {
     pub cloud: OrganizedCloud,
     /// Colour on the square grid; background is black.
     pub rgb: RgbImage,
-    /// The filled outline of the part on the square grid (pixels without depth inside it included).
+    /// The filled outline of the part on the square grid (pixels without depth inside it included); with the method
+    /// `mask`, the mask.
     pub outline: Mask,
     /// Size of the scan before padding.
     pub source_size: GridSize,

@@ -1,5 +1,6 @@
 //! Farthest point sampling: each next point is the one farthest from all points chosen so far (paper section 3.1;
-//! Eldar et al. 1997). Ties go to the smaller index; a point is never chosen twice.
+//! Eldar et al. 1997). Ties go to the smaller index; no point is chosen twice while
+//! there are others.
 
 use super::Coordinates;
 

@@ -82,7 +82,7 @@ pub struct PatchSet {
 /// Cuts a sample into patches.
 ///
 /// # Errors
-/// If it has fewer points than a patch, or no extent.
+/// If it has fewer points than a patch, it or a patch has no extent, or a setting is 0.
 pub fn extract_patches(sample: &Sample, settings: &PatchSettings) -> Result<PatchSet, PatchError> {
     let k = settings.points_per_patch;
     for (name, value) in [("points_per_patch", k), ("overlap", settings.overlap)] {

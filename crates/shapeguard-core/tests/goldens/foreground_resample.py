@@ -1,6 +1,6 @@
 """Writes foreground_dbscan.json (scikit-learn) and resample.json (torch) beside itself.
 
-Run with the versions of README.md: python foreground_resample.py
+Run with the versions of foreground_resample.md: python foreground_resample.py
 """
 
 import json

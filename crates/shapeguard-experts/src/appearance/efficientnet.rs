@@ -5,7 +5,7 @@
 //! (weights/NOTICE has origin and licence). Padding is TensorFlow's "same": at stride 2 the odd pixel of padding is below
 //! and right. Stride 16 was measured to make results worse, so the network ends at stride 8.
 //!
-//! Differs from docs/method.md, which names ImageNet's mean and deviation: these weights were trained on
+//! Differs from the paper's network, which takes ImageNet's mean and deviation: these weights were trained on
 //! (value - 127) / 128. With that, the variances that the stem's batch norm recorded in training are met by photographs
 //! within a factor of 1.4; with ImageNet's mean and deviation, which the package's own example uses, activations come
 //! out 2.7 times too strong (a variance 7 times too large) and ReLU6 cuts them off.

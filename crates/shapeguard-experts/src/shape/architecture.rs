@@ -54,7 +54,8 @@ pub enum ArchitectureError {
 }
 
 impl ShapeArchitecture {
-    /// The paper's architecture: 3.2 million parameters, 2.4 million multiply-adds per query point.
+    /// The paper's architecture: 3.2 million parameters, 2.1 million multiply-adds per query point (2.4 million, were
+    /// what the feature alone decides not computed once per patch).
     pub fn paper() -> Self {
         Self { encoder_point: vec![64, 128, 1024], encoder_dense: vec![512, 128], nif_width: 512, nif_hidden: 7 }
     }
