@@ -73,12 +73,12 @@ impl Surface {
 
 /// `count` patches of random surfaces, `patch_size` points each.
 pub fn surface_patches(seed: u64, count: usize, patch_size: usize) -> Vec<TrainingPatch> {
-    patches(seed, count, patch_size).into_iter().map(|(_, points, ..)| TrainingPatch { points }).collect()
+    patches(seed, count, patch_size).into_iter().map(|seen| TrainingPatch { points: seen.points }).collect()
 }
 
 /// The same patches with their signed distances, to measure an expert by.
 pub fn held_back_surface_patches(seed: u64, count: usize, patch_size: usize) -> Vec<HeldBackPatch> {
-    let held_back = |(surface, points, scale, mean): (Surface, Vec<[f32; 3]>, f32, [f32; 3])| {
+    let held_back = |SeenSurface { surface, points, scale, mean }| {
         let signed_distance = move |p: [f32; 3]| {
             let here = [0, 1, 2].map(|axis| p[axis] / scale + mean[axis]);
             let (distance, gradient) = surface.signed_distance(here);
@@ -89,7 +89,15 @@ pub fn held_back_surface_patches(seed: u64, count: usize, patch_size: usize) -> 
     patches(seed, count, patch_size).into_iter().map(held_back).collect()
 }
 
-fn patches(seed: u64, count: usize, patch_size: usize) -> Vec<(Surface, Vec<[f32; 3]>, f32, [f32; 3])> {
+/// A patch of a surface, normalised: `points = (measured - mean) * scale`.
+struct SeenSurface {
+    surface: Surface,
+    points: Vec<[f32; 3]>,
+    scale: f32,
+    mean: [f32; 3],
+}
+
+fn patches(seed: u64, count: usize, patch_size: usize) -> Vec<SeenSurface> {
     (0..count as u64)
         .into_par_iter()
         .map(|index| {
@@ -99,7 +107,7 @@ fn patches(seed: u64, count: usize, patch_size: usize) -> Vec<(Surface, Vec<[f32
                 let surface = Surface::random(&mut random);
                 let Some(mut points) = seen(&surface, patch_size, &mut random) else { continue };
                 if let Some((scale, mean)) = normalise(&mut points) {
-                    return (surface, points, scale, mean);
+                    return SeenSurface { surface, points, scale, mean };
                 }
             }
         })

@@ -81,7 +81,7 @@ pub enum ModelFileError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: ExpertsError,
+        source: Box<ExpertsError>,
     },
 }
 
@@ -193,7 +193,7 @@ pub fn load(path: &Path) -> Result<Detector, ModelFileError> {
         &header.appearance_expert,
         file(APPEARANCE_EXPERT_FILE).map_err(invalid)?,
     )
-    .map_err(|source| ModelFileError::Experts { path: path.into(), source })?;
+    .map_err(|source| ModelFileError::Experts { path: path.into(), source: source.into() })?;
     for (name, bank, expert) in [
         ("SDF", memory.shape.cols(), experts.shape.feature_dim()),
         ("RGB", memory.appearance.cols(), experts.appearance.feature_dim()),

@@ -148,9 +148,9 @@ enum Change {
     Stamp { size: f32, style: u32, colour: [f32; 3], opacity: f32 },
 }
 
-/// Severity is drawn log-uniformly from this to 1 and then multiplied by the strength asked for: the weakest are near
-/// the sensor's noise.
-const LEAST_SEVERITY: f32 = 0.16;
+/// Severity is drawn log-uniformly between these and then multiplied by the strength asked for: the weakest are barely
+/// visible, the strongest obvious. At 1 a dent is some 2 mm deep and a stain a quarter opaque.
+const SEVERITY: [f32; 2] = [0.5, 5.0];
 
 impl Defect {
     /// Draws a defect at a site of the part; `scale_mm` is the part's size.
@@ -162,7 +162,7 @@ impl Defect {
         scale_mm: f32,
         draws: &mut Draws,
     ) -> Self {
-        let severity = draws.log_range(LEAST_SEVERITY, 1.0) * strength;
+        let severity = draws.log_range(SEVERITY[0], SEVERITY[1]) * strength;
         // Sizes go with the square root of the severity, so that weak defects are smaller as well as fainter.
         let size = severity.sqrt() * scale_mm / 60.0;
         let spin = draws.range(0.0, std::f32::consts::TAU);
@@ -237,7 +237,7 @@ impl Defect {
                 } else {
                     let Piece { centre: c, half } = pieces[draws.index(pieces.len())];
                     // A break takes the whole piece or only its outer share.
-                    let kept = (1.0 - severity).clamp(0.0, 0.8) * draws.range(0.4, 1.0);
+                    let kept = (1.0 - severity / 3.0).clamp(0.0, 0.8) * draws.range(0.4, 1.0);
                     let flat = vec3(c.x, c.y, 0.0);
                     let outward = if flat.length() > 1.0 { flat.unit() } else { vec3(1.0, 0.0, 0.0) };
                     centre = c + outward * (kept * half.x) + vec3(0.0, 0.0, kept * half.z);
@@ -268,7 +268,7 @@ impl Defect {
                     [0.25, 0.33, 0.18],
                     [0.55, 0.30, 0.20],
                 ]);
-                let opacity = (0.75 * severity).clamp(0.08, 0.95);
+                let opacity = (0.25 * severity).clamp(0.08, 0.95);
                 (Change::Stain { radii, colour: draws.colour(colour, 0.2, 0.1), opacity }, around(centre, 1.6 * r))
             }
             DefectKind::Scratch => {
@@ -277,7 +277,7 @@ impl Defect {
                 let line = surface_line(solid, centre, frame, length, 0.08, draws);
                 let region = line_bounds(&line, width + 0.5);
                 let colour = draws.pick(&[[0.85, 0.85, 0.86], [0.10, 0.10, 0.11]]);
-                (Change::Line { line, width, colour, opacity: (0.85 * severity).clamp(0.15, 0.95) }, region)
+                (Change::Line { line, width, colour, opacity: (0.3 * severity).clamp(0.15, 0.95) }, region)
             }
             DefectKind::Print => {
                 let size = (draws.range(5.0, 9.0) * size).max(2.0);
@@ -287,7 +287,7 @@ impl Defect {
                     size,
                     style: draws.noise_seed(),
                     colour,
-                    opacity: (0.9 * severity).clamp(0.12, 0.95),
+                    opacity: (0.3 * severity).clamp(0.12, 0.95),
                 };
                 (change, around(centre, 1.5 * size))
             }

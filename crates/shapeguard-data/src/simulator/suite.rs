@@ -122,7 +122,7 @@ mod first_index {
 const SHORT_DIGITS: usize = 16;
 
 impl Suite {
-    /// The project's benchmark: every category, 16 training scans, 4 for validation, 10 good and 20 defective tests.
+    /// The project's benchmark: every category, 20 training scans, 4 for validation, 10 good and 20 defective tests.
     pub fn v1() -> Self {
         Self::embedded("v1", include_str!("../../suites/v1.json"))
     }

@@ -202,7 +202,7 @@ pub(super) fn write(
     }
     let mut header = serde_json::Value::Object(header).to_string();
     // The format's own writer aligns the data to 8 bytes in the same way.
-    while header.len() % 8 != 0 {
+    while !header.len().is_multiple_of(8) {
         header.push(' ');
     }
     let mut bytes = Vec::with_capacity(8 + header.len() + offset);

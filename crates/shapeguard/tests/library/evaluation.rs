@@ -20,7 +20,7 @@ fn measure(cases: &[Case]) -> Evaluation {
 fn try_measure(cases: &[Case]) -> Result<Evaluation, DataError> {
     let numbered: Vec<(usize, &Case)> = cases.iter().enumerate().collect();
     evaluate(
-        &coded_detector(),
+        coded_detector(),
         &numbered,
         |(_, (_, scene, truth))| Ok(LabelledScan { loaded: scene.scan(), truth: truth.clone() }),
         |(number, _)| format!("scan {number}"),
@@ -168,7 +168,7 @@ fn a_truth_of_another_size_and_an_unreadable_scan_end_the_evaluation() {
     let message = error.to_string();
     assert!(message.contains("scan 0") && message.contains("100 rows x 224 columns"), "{message}");
     let unreadable = evaluate(
-        &coded_detector(),
+        coded_detector(),
         &["000.tiff"],
         |path| Err(DataError::EmptyFolder { path: path.into() }),
         |path| (*path).to_owned(),
@@ -184,7 +184,7 @@ fn every_judged_scan_is_watched_with_its_own_number() {
     let cases = [known(), Scene::bare_table(), unknown(3), known()];
     let seen = Mutex::new(Vec::new());
     evaluate(
-        &coded_detector(),
+        coded_detector(),
         &cases,
         |scene| Ok(LabelledScan { loaded: scene.scan(), truth: None }),
         |_| String::new(),

@@ -26,7 +26,7 @@ fn measured(cases: &[Case]) -> (Evaluation, Vec<Option<StripPng>>) {
     let detector = coded_detector();
     let strips = Mutex::new(vec![None; cases.len()]);
     let evaluation = evaluate(
-        &detector,
+        detector,
         cases,
         |(_, _, scene, has_truth)| {
             let marked = |row: usize, col: usize| Scene::is_defective(row, col);
@@ -36,7 +36,7 @@ fn measured(cases: &[Case]) -> (Evaluation, Vec<Option<StripPng>>) {
         |case| case.0.to_owned(),
         |case| case.1.to_owned(),
         |number, labelled, inspection| {
-            strips.lock().unwrap()[number] = Some(StripPng::new(labelled, inspection, &detector).unwrap());
+            strips.lock().unwrap()[number] = Some(StripPng::new(labelled, inspection, detector).unwrap());
         },
         &Silent,
     )

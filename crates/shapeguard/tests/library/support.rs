@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use shapeguard::experts::{ExpertIdentity, Experts};
 use shapeguard::{Detector, FitError, FitInputs, Inspection, LoadedScan};
@@ -330,7 +330,10 @@ impl Progress for Notes {
 }
 
 /// A detector that knows the coded parts 0 to 3, with the threshold 0 from four validation scans.
-pub fn coded_detector() -> Detector {
-    let scenes: Vec<Scene> = (0..4).map(|code| Scene::coded(code, 1)).collect();
-    fit("coded", &scenes, &scenes, settings(), coded_experts())
+pub fn coded_detector() -> &'static Detector {
+    static DETECTOR: OnceLock<Detector> = OnceLock::new();
+    DETECTOR.get_or_init(|| {
+        let scenes: Vec<Scene> = (0..4).map(|code| Scene::coded(code, 1)).collect();
+        fit("coded", &scenes, &scenes, settings(), coded_experts())
+    })
 }
