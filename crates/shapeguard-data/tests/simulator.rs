@@ -38,7 +38,7 @@ fn a_category_is_written_in_the_known_layout_and_verified() {
     let text = std::fs::read_to_string(folders[0].join("calibration").join("camera_parameters.json")).unwrap();
     let camera: CameraParameters = serde_json::from_str(&text).unwrap();
     assert_eq!((camera.image_height, camera.image_width), (400, 400));
-    assert!((camera.baseline_m - 0.11).abs() < 1e-6 && camera.focal_length_px > 400.0);
+    assert!((camera.baseline_m - 0.15).abs() < 1e-6 && camera.focal_length_px > 400.0);
 
     suite.verify_folder(Category::Cork, &folders[0]).unwrap();
     suite.verify(Category::Cork).unwrap();
@@ -86,7 +86,7 @@ fn the_embedded_definitions_are_sound() {
     }
     let v1 = Suite::v1();
     assert_eq!(v1.categories(), Category::list());
-    assert_eq!((v1.train, v1.validation, v1.test_good, v1.test_defective), (16, 4, 10, 20));
+    assert_eq!((v1.train, v1.validation, v1.test_good, v1.test_defective), (20, 4, 10, 20));
     assert!(Suite::by_name("v0").is_none());
 }
 

@@ -62,7 +62,7 @@ const ALL: [Category; 12] = [
 pub(super) struct View {
     /// Rows and columns of the scan.
     pub size: GridSize,
-    /// Footprint of one pixel on the table, millimetres. With it the part has 3,500 to 6,500 points at 224 x 224.
+    /// Footprint of one pixel on the table, millimetres. With it the part has 3,500 to 7,500 points at 224 x 224.
     pub pixel_mm: f32,
     /// Camera to table, millimetres.
     pub distance_mm: f32,

@@ -39,7 +39,7 @@ fn the_part_lies_whole_on_the_table_with_enough_points() {
         let foreground = segment(&scan, &settings.foreground, None, 0).unwrap();
         assert!(foreground.warnings.is_empty(), "{category}: {:?}", foreground.warnings);
         let points = resample(&foreground).cloud.valid().count();
-        assert!((2_500..=6_000).contains(&points), "{category}: {points} points at 224 x 224");
+        assert!((3_500..=7_500).contains(&points), "{category}: {points} points at 224 x 224");
         let (min, max) = foreground.cloud.bounds_m().unwrap();
         let extent = (0..3).map(|axis| max[axis] - min[axis]).fold(0.0, f32::max);
         assert!((0.040..=0.155).contains(&extent), "{category}: {extent} m");

@@ -4,7 +4,7 @@ use crate::{evaluate, held_back_surface_patches, surface_patches};
 fn tiny() -> TrainingSettings {
     let architecture =
         ShapeArchitecture { encoder_point: vec![16, 32], encoder_dense: vec![32, 24], nif_width: 32, nif_hidden: 2 };
-    let schedule = Schedule { patches: 8, queries: 32, learning_rate: 2e-3, warm_up: 10, ..Schedule::fast(150) };
+    let schedule = Schedule { patches: 8, queries: 32, learning_rate: 2e-3, warm_up: 10, ..Schedule::fast(600) };
     TrainingSettings { architecture, schedule, seed: 3, surface_share: 1.0, turn: true }
 }
 
