@@ -96,6 +96,12 @@ pub enum ScanError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FitError {
+    /// A setting that no stage can work with.
+    #[error("the settings make no sense: {message}")]
+    Settings {
+        /// Which one, and what is possible.
+        message: String,
+    },
     /// Not enough scans.
     #[error("fitting needs at least 2 usable good scans, found {found}; 30 or more are recommended")]
     TooFewScans {
@@ -174,7 +180,8 @@ impl Detector {
     /// which is approximate.
     ///
     /// # Errors
-    /// If scans are unusable (see [`FitInputs::skip_unusable`]), too few, or too few for the false-reject rate.
+    /// If a setting makes no sense, scans are unusable (see [`FitInputs::skip_unusable`]), too few, or too few for the
+    /// false-reject rate.
     pub fn fit<I: Sync>(
         inputs: FitInputs<'_, I>,
         load: impl Fn(&I) -> Result<LoadedScan, DataError> + Sync,
@@ -183,6 +190,7 @@ impl Detector {
         experts: Experts,
         progress: &dyn Progress,
     ) -> Result<Self, FitError> {
+        crate::presets::check(&settings).map_err(|message| FitError::Settings { message })?;
         // Before the long work: whatever turns out unusable, there won't be more good scans than these.
         let rate = settings.threshold.false_reject_rate;
         let (needed, found) = (Threshold::samples_needed(rate), inputs.train.len() + inputs.validation.len());

@@ -68,6 +68,14 @@ fn the_threshold_says_what_it_was_made_of() {
 }
 
 #[test]
+fn senseless_settings_are_refused_before_any_work() {
+    let mut wrong = settings();
+    wrong.patches.overlap = 0;
+    let error = try_fit("coded", &coded(0..4), &[], wrong, coded_experts()).unwrap_err();
+    assert!(matches!(error, FitError::Settings { .. }) && error.to_string().contains("patches.overlap"), "{error}");
+}
+
+#[test]
 fn a_rate_that_the_scans_cannot_promise_is_refused_with_their_number() {
     let mut strict = settings();
     strict.threshold.false_reject_rate = 0.1;
