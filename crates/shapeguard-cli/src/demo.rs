@@ -11,6 +11,7 @@ use shapeguard::{Detector, Verdict, model_file, presets, report};
 use shapeguard_data::simulator::Suite;
 use shapeguard_data::{Dataset, atomic_write, discover_scans, write_json};
 
+use crate::Outcome;
 use crate::inspect::{inspect_all, tasks};
 use crate::output::{counted, number, percent};
 use crate::progress::Bars;
@@ -48,7 +49,7 @@ pub struct DemoArgs {
 ///
 /// # Errors
 /// If the folder exists and may not be replaced, the preset is unusable, or something cannot be written.
-pub fn run(args: &DemoArgs, bars: &Bars) -> Result<()> {
+pub fn run(args: &DemoArgs, bars: &Bars) -> Result<Outcome> {
     let settings = presets::load(&args.preset)?;
     let reader = ScanOptions::default().reader(settings.foreground.method)?;
     let out = args.out.as_path();
@@ -75,7 +76,8 @@ pub fn run(args: &DemoArgs, bars: &Bars) -> Result<()> {
         Ok(())
     })?;
     write_records(&out.join(RESULTS), &records)?;
-    output::text(&summary(out, &model, &tests, &detector, &measured.evaluation, &records))
+    output::text(&summary(out, &model, &tests, &detector, &measured.evaluation, &records))?;
+    Ok(measured.outcome())
 }
 
 /// Makes the folder; replaces an old one only where that is allowed and a demo made it.

@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use serde::Serialize;
-use shapeguard::evaluation::{ChannelMetrics, Evaluation, GOOD, KindMetrics, LabelledScan, evaluate};
+use shapeguard::evaluation::{ChannelMetrics, Evaluation, GOOD, KindMetrics, LabelledScan, LoadFault, evaluate};
 use shapeguard::report::{self, StripPng, channel_name};
 use shapeguard::{Detector, Verdict, model_file};
 use shapeguard_core::seams::Progress;
 use shapeguard_data::{DataError, Dataset, TestEntry, read_truth};
 
+use crate::Outcome;
 use crate::output::{self, counted, number, percent};
 use crate::progress::Bars;
 use crate::scans::{ScanOptions, ScanReader};
@@ -20,7 +21,7 @@ use crate::scans::{ScanOptions, ScanReader};
 /// Measure a model on test scans whose defects are known.
 ///
 /// DIR is a category in the MVTec 3D-AD layout: test/good and test/DEFECT, with ground-truth masks in gt/ for the
-/// pixel-level figures. Scans that cannot be judged are counted and in no other figure.
+/// pixel-level figures. Scans that cannot be read or judged are counted and in no other figure; then the exit code is 2.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  shapeguard evaluate part.shapeguard parts --report report.html\n  shapeguard evaluate part.shapeguard parts --json > metrics.json"
@@ -63,7 +64,7 @@ pub(crate) struct Measured {
 ///
 /// # Errors
 /// If the model or the scans are unusable, or the report exists.
-pub fn run(args: &EvaluateArgs, bars: &Bars) -> Result<()> {
+pub fn run(args: &EvaluateArgs, bars: &Bars) -> Result<Outcome> {
     if let Some(report) = &args.report {
         output::refuse_existing(report, args.force)?;
     }
@@ -80,13 +81,21 @@ pub fn run(args: &EvaluateArgs, bars: &Bars) -> Result<()> {
     if let Some(path) = &args.report {
         report::write(path, &measured.evaluation, &measured.strips, args.force)?;
     }
-    if args.json { output::json(&measured) } else { output::text(&table(&measured)) }
+    if args.json { output::json(&measured) } else { output::text(&table(&measured)) }?;
+    Ok(measured.outcome())
+}
+
+impl Measured {
+    /// Not a success if a scan could not be judged.
+    pub(crate) fn outcome(&self) -> Outcome {
+        if self.evaluation.not_judged > 0 { Outcome::Incomplete } else { Outcome::Success }
+    }
 }
 
 /// Measures a detector.
 ///
 /// # Errors
-/// If a scan or its ground truth cannot be read.
+/// If a ground truth cannot be read.
 pub(crate) fn measure(
     detector: &Detector,
     tests: &[TestEntry],
@@ -96,9 +105,10 @@ pub(crate) fn measure(
 ) -> Result<Measured> {
     reader.check_masks(tests.iter().map(|test| &test.sample.source))?;
     let start = Instant::now();
-    let load = |test: &TestEntry| -> Result<LabelledScan, DataError> {
+    let load = |test: &TestEntry| -> Result<LabelledScan, LoadFault> {
         let loaded = reader.load(&test.sample.source)?;
-        let truth = test.truth.as_deref().map(|path| read_truth(path, loaded.scan.size())).transpose()?;
+        let truth = test.truth.as_deref().map(|path| read_truth(path, loaded.scan.size())).transpose();
+        let truth = truth.map_err(LoadFault::Truth)?;
         Ok(LabelledScan { loaded, truth })
     };
     let strips: Vec<Mutex<Option<Result<StripPng, DataError>>>> = tests.iter().map(|_| Mutex::default()).collect();

@@ -117,11 +117,11 @@ pub fn main() -> ExitCode {
 fn run(command: Command, bars: &Bars) -> Result<Outcome> {
     let done = |()| Outcome::Success;
     match command {
-        Command::Demo(args) => demo::run(&args, bars).map(done),
+        Command::Demo(args) => demo::run(&args, bars),
         Command::Simulate(args) => simulate::run(&args, bars).map(done),
         Command::Fit(args) => fit::run(&args, bars).map(done),
         Command::Inspect(args) => inspect::run(&args, bars),
-        Command::Evaluate(args) => evaluate::run(&args, bars).map(done),
+        Command::Evaluate(args) => evaluate::run(&args, bars),
         Command::Info(args) => info::run(&args).map(done),
         Command::Preset(args) => preset::run(&args).map(done),
         Command::Weights(args) => weights::run(&args).map(done),

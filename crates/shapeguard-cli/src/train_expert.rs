@@ -4,6 +4,7 @@
 //! held-back categories are never trained on; the expert is measured on them.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rayon::prelude::*;
 use serde_json::json;
-use shapeguard_core::expert_inputs::normalised_patch_points;
+use shapeguard_core::expert_inputs::{extent_and_mean, normalised_patch_points};
 use shapeguard_core::foreground::segment;
 use shapeguard_core::patches::extract_patches;
 use shapeguard_core::resample::resample;
@@ -131,10 +132,15 @@ pub fn run(args: &TrainExpertArgs, bars: &Bars) -> Result<()> {
     let out = args.out.as_deref().context("--out is missing")?;
     ensure!(args.force || !out.exists(), "{} exists already; give another --out, or --force", out.display());
 
+    // What can be refused is refused before scans are simulated.
+    let resumed = args.resume.as_deref().map(Trainer::resume).transpose()?;
+    settings(args, 1)?.check()?;
+    let log = args.log.as_deref().map(open_log).transpose()?;
+
     let (data, trained_on) = training_data(args, bars)?;
     let (n_scans, n_surfaces) = data.counts();
-    let mut trainer = match &args.resume {
-        Some(path) => Trainer::resume(path)?,
+    let mut trainer = match resumed {
+        Some(trainer) => trainer,
         None => Trainer::new(settings(args, n_scans)?)?,
     };
     tracing::info!(
@@ -143,7 +149,7 @@ pub fn run(args: &TrainExpertArgs, bars: &Bars) -> Result<()> {
         trainer.steps_done(),
         trainer.settings().schedule.steps
     );
-    train(args, &mut trainer, &data, bars)?;
+    train(args, &mut trainer, &data, log, bars)?;
 
     let precision = if args.half { WeightPrecision::F16 } else { WeightPrecision::F32 };
     let exact = trainer.expert(&data)?;
@@ -181,15 +187,19 @@ fn settings(args: &TrainExpertArgs, n_scan_patches: usize) -> Result<TrainingSet
     Ok(TrainingSettings { architecture, schedule, seed: args.seed, surface_share: args.surface_share(), turn })
 }
 
+fn open_log(path: &Path) -> Result<File> {
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    file.with_context(|| format!("opening {}", path.display()))
+}
+
 /// Steps until the schedule's end, with log and checkpoints.
-fn train(args: &TrainExpertArgs, trainer: &mut Trainer, data: &TrainingData, bars: &Bars) -> Result<()> {
-    let mut log = match &args.log {
-        Some(path) => {
-            let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-            Some(file.with_context(|| format!("opening {}", path.display()))?)
-        }
-        None => None,
-    };
+fn train(
+    args: &TrainExpertArgs,
+    trainer: &mut Trainer,
+    data: &TrainingData,
+    mut log: Option<File>,
+    bars: &Bars,
+) -> Result<()> {
     let between_checkpoints = Duration::from_secs_f64(60.0 * args.checkpoint_minutes.clamp(0.0, 1e6));
     let start = Instant::now();
     let mut last_checkpoint = start;
@@ -343,20 +353,6 @@ fn held_back_patches(category: Category, index: u64) -> Result<Vec<HeldBackPatch
         .collect())
 }
 
-/// Largest extent along an axis, and mean.
-fn extent_and_mean(points: impl Iterator<Item = [f32; 3]>) -> (f32, [f32; 3]) {
-    let (mut min, mut max, mut sum, mut n) = ([f32::INFINITY; 3], [f32::NEG_INFINITY; 3], [0.0f64; 3], 0.0f64);
-    for p in points {
-        for axis in 0..3 {
-            min[axis] = min[axis].min(p[axis]);
-            max[axis] = max[axis].max(p[axis]);
-            sum[axis] += f64::from(p[axis]);
-        }
-        n += 1.0;
-    }
-    ((0..3).map(|axis| max[axis] - min[axis]).fold(0.0, f32::max), sum.map(|s| (s / n) as f32))
-}
-
 fn provenance(trainer: &Trainer, trained_on: &str, measured: &Evaluation) -> BTreeMap<String, String> {
     let settings = trainer.settings();
     let held_back: Vec<_> = Category::held_back().iter().map(|category| category.name()).collect();
@@ -452,6 +448,8 @@ mod tests {
         let shape =
             refused(&[&out[..], &["--scans", "0", "--surface-patches", "4", "--architecture", "huge"]].concat());
         assert!(shape.contains("neither `paper` nor `compact`"), "{shape}");
+        let no_steps = refused(&[&out[..], &["--steps", "0"]].concat());
+        assert!(no_steps.contains("`steps` is 0"), "{no_steps}");
         let both = refused(&[&out[..], &["--paper-schedule", "--steps", "5"]].concat());
         assert!(both.contains("cannot be used with"), "{both}");
         let missing = refused(&["--evaluate", "/no/such/weights"]);

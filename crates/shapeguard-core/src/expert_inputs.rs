@@ -24,22 +24,26 @@ pub fn normalised_patch_points(patches: &PatchSet) -> Vec<[f32; 3]> {
 }
 
 fn normalise(points: &mut [[f32; 3]]) {
-    let mut min = [f32::INFINITY; 3];
-    let mut max = [f32::NEG_INFINITY; 3];
-    let mut sum = [0.0f64; 3];
-    for p in points.iter() {
+    // Patches of no extent do not leave `extract_patches`.
+    let (extent, mean) = extent_and_mean(points.iter().copied());
+    for p in points {
+        *p = [0, 1, 2].map(|axis| (p[axis] - mean[axis]) / extent);
+    }
+}
+
+/// What normalises a patch: its points' largest extent along an axis, and their mean. Not finite without points.
+pub fn extent_and_mean(points: impl Iterator<Item = [f32; 3]>) -> (f32, [f32; 3]) {
+    let (mut min, mut max, mut sum, mut count) = ([f32::INFINITY; 3], [f32::NEG_INFINITY; 3], [0.0f64; 3], 0.0f64);
+    for p in points {
         for axis in 0..3 {
             min[axis] = min[axis].min(p[axis]);
             max[axis] = max[axis].max(p[axis]);
             sum[axis] += f64::from(p[axis]);
         }
+        count += 1.0;
     }
-    // Patches of no extent do not leave `extract_patches`.
     let extent = (0..3).map(|axis| max[axis] - min[axis]).fold(0.0, f32::max);
-    let mean = sum.map(|s| (s / points.len() as f64) as f32);
-    for p in points {
-        *p = [0, 1, 2].map(|axis| (p[axis] - mean[axis]) / extent);
-    }
+    (extent, sum.map(|s| (s / count) as f32))
 }
 
 /// The cells of each patch, ascending: those of its points, dilated, never across the image's border.

@@ -6,6 +6,7 @@
 
 use rand_chacha::rand_core::Rng;
 use rayon::prelude::*;
+use shapeguard_core::expert_inputs::extent_and_mean;
 
 use crate::random;
 
@@ -33,19 +34,8 @@ impl TrainingPatch {
 
 /// Scales by 1 / (largest axis extent), then centres on the mean; returns the scale and the mean before scaling.
 pub(crate) fn normalise(points: &mut [[f32; 3]]) -> Option<(f32, [f32; 3])> {
-    let mut min = [f32::INFINITY; 3];
-    let mut max = [f32::NEG_INFINITY; 3];
-    let mut sum = [0.0f64; 3];
-    for p in points.iter() {
-        for axis in 0..3 {
-            min[axis] = min[axis].min(p[axis]);
-            max[axis] = max[axis].max(p[axis]);
-            sum[axis] += f64::from(p[axis]);
-        }
-    }
-    let extent = (0..3).map(|axis| max[axis] - min[axis]).fold(0.0, f32::max);
+    let (extent, mean) = extent_and_mean(points.iter().copied());
     let scale = 1.0 / extent;
-    let mean = sum.map(|s| (s / points.len() as f64) as f32);
     if !(scale.is_finite() && mean.iter().all(|x| x.is_finite())) {
         return None;
     }

@@ -175,16 +175,31 @@ struct Judged {
     truth: Option<Mask>,
 }
 
+/// Why a test scan cannot be had.
+#[derive(Debug)]
+pub enum LoadFault {
+    /// The scan cannot be read: it is not judged, which is counted.
+    Scan(DataError),
+    /// Its ground truth cannot be read: then nothing can be measured.
+    Truth(DataError),
+}
+
+impl From<DataError> for LoadFault {
+    fn from(error: DataError) -> Self {
+        Self::Scan(error)
+    }
+}
+
 /// Measures a detector on test scans. `load` reads a scan, `kind` and `name` describe it, `watch` sees every
 /// inspection (to keep pictures).
 ///
 /// # Errors
-/// If a scan or its ground truth cannot be read, or they differ in size. A scan that cannot be judged is counted, never
-/// dropped silently.
+/// If a ground truth cannot be read or differs from its scan in size. A scan that cannot be read or judged is counted,
+/// never dropped silently.
 pub fn evaluate<I: Sync>(
     detector: &Detector,
     inputs: &[I],
-    load: impl Fn(&I) -> Result<LabelledScan, DataError> + Sync,
+    load: impl Fn(&I) -> Result<LabelledScan, LoadFault> + Sync,
     name: impl Fn(&I) -> String + Sync,
     kind: impl Fn(&I) -> String + Sync,
     watch: impl Fn(usize, &LabelledScan, &Inspection) + Sync,
@@ -193,7 +208,21 @@ pub fn evaluate<I: Sync>(
     progress.begin("Inspecting test scans", inputs.len());
     let indexed: Vec<(usize, &I)> = inputs.iter().enumerate().collect();
     let outcomes = crate::detector::in_chunks(&indexed, |(index, input)| -> Result<_, DataError> {
-        let labelled = load(input)?;
+        let not_judged = |reason: String| ScanResult {
+            name: name(input),
+            kind: kind(input),
+            verdict: None,
+            scores: None,
+            not_judged: Some(reason),
+        };
+        let labelled = match load(input) {
+            Ok(labelled) => labelled,
+            Err(LoadFault::Truth(error)) => return Err(error),
+            Err(LoadFault::Scan(error)) => {
+                progress.step();
+                return Ok((not_judged(error.to_string()), None));
+            }
+        };
         let size = labelled.loaded.scan.size();
         if let Some(truth) = labelled.truth.as_ref().filter(|truth| truth.size() != size) {
             return Err(DataError::MaskSize { path: name(input).into(), expected: size, found: truth.size() });
@@ -226,16 +255,7 @@ pub fn evaluate<I: Sync>(
                 };
                 (scan, Some((judged, inspection.seconds)))
             }
-            Err(error) => {
-                let scan = ScanResult {
-                    name: name(input),
-                    kind: kind(input),
-                    verdict: None,
-                    scores: None,
-                    not_judged: Some(error.to_string()),
-                };
-                (scan, None)
-            }
+            Err(error) => (not_judged(error.to_string()), None),
         };
         progress.step();
         Ok(result)

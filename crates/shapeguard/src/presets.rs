@@ -1,5 +1,6 @@
 //! Presets: commented TOML files that can be printed, changed and passed back.
 
+use shapeguard_core::sample::MAX_EXTENT_M;
 use shapeguard_core::seams::{CELL_GRID_SIDE, IMAGE_SIDE};
 use shapeguard_core::settings::Settings;
 
@@ -138,19 +139,24 @@ pub fn parse(text: &str, name: &str) -> Result<Settings, PresetError> {
     Ok(settings)
 }
 
+/// Smallest length that makes sense in a scan, metres: the foreground's own limit.
+const MIN_LENGTH_M: f32 = 1e-5;
+
 /// Refuses values that no stage can work with, or with which one scan would take more time or memory than any machine
 /// has: settings also come from model files, which are not trusted.
 pub(crate) fn check(s: &Settings) -> Result<(), String> {
-    let positive = [
-        ("foreground.plane_inlier_m", f64::from(s.foreground.plane_inlier_m)),
-        ("foreground.background_distance_m", f64::from(s.foreground.background_distance_m)),
-        ("foreground.cluster_eps_m", f64::from(s.foreground.cluster_eps_m)),
-        ("fusion.blur_sigma_px", f64::from(s.fusion.blur_sigma_px)),
-        ("fusion.blur_truncate", f64::from(s.fusion.blur_truncate)),
+    let lengths = [
+        // Metres: from what no camera resolves to the largest scan.
+        ("foreground.plane_inlier_m", s.foreground.plane_inlier_m, MIN_LENGTH_M, MAX_EXTENT_M),
+        ("foreground.background_distance_m", s.foreground.background_distance_m, MIN_LENGTH_M, MAX_EXTENT_M),
+        ("foreground.cluster_eps_m", s.foreground.cluster_eps_m, MIN_LENGTH_M, MAX_EXTENT_M),
+        // Pixels: from no blur worth the name to the whole map.
+        ("fusion.blur_sigma_px", s.fusion.blur_sigma_px, 0.01, IMAGE_SIDE as f32),
+        ("fusion.blur_truncate", s.fusion.blur_truncate, 0.01, 16.0),
     ];
-    for (key, value) in positive {
-        if !(value.is_finite() && value > 0.0) {
-            return Err(format!("{key} must be greater than 0, found {value}"));
+    for (key, value, least, most) in lengths {
+        if !(value >= least && value <= most) {
+            return Err(format!("{key} must be at least {least} and at most {most}, found {value}"));
         }
     }
     let counts = [

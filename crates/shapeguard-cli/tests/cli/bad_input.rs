@@ -208,8 +208,21 @@ fn evaluate_refuses_what_has_no_tests_or_other_masks() {
     shapeguard_data::write_mask_png(&crack.join("gt/000.png"), &mask, false).unwrap();
     let error = run!["evaluate", &fixture.model, category.path()].error();
     assert_names(&error, &["000.png", "8 rows x 8 columns"]);
-    let error = run!["evaluate", &fixture.model, &fixture.data, "--unit", "mm"].error();
-    assert_names(&error, &["--unit"]);
+}
+
+#[test]
+fn evaluate_counts_scans_that_cannot_be_read_and_says_so_by_its_exit_code() {
+    let fixture = fixture();
+    let table = run!["evaluate", &fixture.model, &fixture.data, "--unit", "mm"].expect(2);
+    assert_names(&table, &["not judged", "--unit"]);
+
+    let category = tempfile::tempdir().unwrap();
+    let good = category.path().join("test/good");
+    fixture.copy_scan(&good, "000");
+    let (cloud, _) = fixture.copy_scan(&good, "001");
+    truncate(&cloud);
+    let table = run!["evaluate", &fixture.model, category.path()].expect(2);
+    assert_names(&table, &["1 scan not judged", "good/001", "of 1 good scan"]);
 }
 
 #[test]

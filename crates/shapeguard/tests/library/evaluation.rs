@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use shapeguard::Verdict;
-use shapeguard::evaluation::{Channel, Evaluation, KindMetrics, LabelledScan, evaluate};
+use shapeguard::evaluation::{Channel, Evaluation, KindMetrics, LabelledScan, LoadFault, evaluate};
 use shapeguard_core::grid::{GridSize, Mask};
 use shapeguard_core::seams::Silent;
 use shapeguard_data::DataError;
@@ -163,20 +163,38 @@ fn without_good_or_without_defective_scans_there_are_no_comparisons() {
 }
 
 #[test]
-fn a_truth_of_another_size_and_an_unreadable_scan_end_the_evaluation() {
+fn a_truth_of_another_size_or_that_cannot_be_read_ends_the_evaluation() {
     let error = try_measure(&[("dent", unknown(1), Some(Mask::filled(GridSize::new(100, 224), true)))]).unwrap_err();
     let message = error.to_string();
     assert!(message.contains("scan 0") && message.contains("100 rows x 224 columns"), "{message}");
-    let unreadable = evaluate(
+    let error = with_a_fault(LoadFault::Truth).unwrap_err();
+    assert!(error.to_string().contains("000.tiff"), "{error}");
+}
+
+#[test]
+fn an_unreadable_scan_is_counted_as_not_judged_and_the_others_are_measured() {
+    let evaluation = with_a_fault(LoadFault::Scan).unwrap();
+    assert_eq!((evaluation.not_judged, evaluation.scans.len()), (1, 2));
+    let [unreadable, other] = &evaluation.scans[..] else { panic!("two scans") };
+    assert!(unreadable.not_judged.as_ref().is_some_and(|reason| reason.contains("000.tiff")));
+    assert_eq!((unreadable.verdict, other.verdict), (None, Some(Verdict::Good)));
+    assert_eq!(evaluation.false_reject_rate, Some(0.0));
+}
+
+/// Two good scans, the first of which meets a fault.
+fn with_a_fault(fault: fn(DataError) -> LoadFault) -> Result<Evaluation, DataError> {
+    evaluate(
         coded_detector(),
-        &["000.tiff"],
-        |path| Err(DataError::EmptyFolder { path: path.into() }),
+        &["000.tiff", "001.tiff"],
+        |path| match *path {
+            "000.tiff" => Err(fault(DataError::EmptyFolder { path: path.into() })),
+            _ => Ok(LabelledScan { loaded: known().scan(), truth: None }),
+        },
         |path| (*path).to_owned(),
         |_| "good".into(),
         |_, _, _| (),
         &Silent,
-    );
-    assert!(unreadable.unwrap_err().to_string().contains("000.tiff"));
+    )
 }
 
 #[test]
