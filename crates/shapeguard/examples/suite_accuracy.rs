@@ -18,7 +18,7 @@ use shapeguard::report::strip;
 use shapeguard::{Detector, FitInputs, LoadedScan, presets};
 use shapeguard_core::seams::Silent;
 use shapeguard_data::simulator::{Category, PlannedScan, Split, Suite, simulate_scan};
-use shapeguard_data::{GOOD, write_rgb_png};
+use shapeguard_data::{GOOD, write_json, write_rgb_png};
 
 /// Positions of the limits 0.3 and 0.01 among the seven.
 const LIMITS: [usize; 2] = [0, 6];
@@ -57,8 +57,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     println!("{}", row("**mean**", &all.iter().collect::<Vec<_>>()));
     if let Some(path) = json_path {
-        let text = serde_json::to_string_pretty(&json!({ "preset": preset, "suite": suite_name, "categories": rows }))?;
-        std::fs::write(path, text)?;
+        let value = json!({ "preset": preset, "suite": suite_name, "categories": rows });
+        write_json(Path::new(&path), &value, true)?;
     }
     Ok(())
 }
