@@ -11,7 +11,8 @@ use crate::settings::{FusionSettings, SampleScoring};
 /// `SampleScoring::FusedTop` averages one of this many pixels.
 const TOP_ONE_OF: usize = 1000;
 
-/// Longest half width of a kernel: far beyond any sensible blur, and little enough to allocate.
+/// Longest half width of a kernel: far beyond any sensible blur, and little enough to allocate. The settings
+/// are checked elsewhere; [`gaussian_blur`] itself takes any numbers, and a huge one would ask for more than all memory.
 const LARGEST_RADIUS_PX: f32 = 4096.0;
 
 /// The final maps of a sample, all blurred.

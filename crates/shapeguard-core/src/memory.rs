@@ -12,7 +12,7 @@ use crate::matrix::Matrix;
 pub struct SampleFeatures {
     /// `f` of each patch, `[n_patches, shape_dim]`.
     pub shape: Matrix,
-    /// The features of all cells, `[784, appearance_dim]`.
+    /// The features of all cells, `[n_cells, appearance_dim]`.
     pub appearance: Matrix,
     /// The cells of each patch, ascending.
     pub patch_cells: Vec<Vec<u32>>,

@@ -30,7 +30,7 @@ use crate::sparse_coding::{SparseCode, orthogonal_matching_pursuit};
 /// What one expert says of a sample.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExpertScores {
-    /// 224 x 224 scores, not blurred; 0 where nothing was scored, but RGB scores reach a cell's width beyond (they are
+    /// Scores of the sample's pixels, not blurred; 0 where nothing was scored, but RGB scores reach a cell's width beyond (they are
     /// interpolated).
     pub map: ScoreMap,
     /// Which pixels carry a score.
@@ -46,7 +46,7 @@ pub struct SampleScores {
     pub shape: ExpertScores,
     /// The appearance expert's.
     pub appearance: ExpertScores,
-    /// Residual of each cell, 28 x 28; 0 where no patch has the cell.
+    /// Residual of each cell, a square grid; 0 where no patch has the cell.
     pub cells: Grid<f32>,
     /// How many RGB features the dictionary had.
     pub dictionary_size: usize,
@@ -75,7 +75,7 @@ pub fn score(
     let residuals = cell_residuals(&features.appearance, &cells, memory, dictionary.as_deref(), search, settings);
     let appearance = ExpertScores {
         map: upsample_cells(&residuals),
-        scored: pixels_of_cells(&cells),
+        scored: pixels_of_cells(&cells, residuals.size().rows),
         sample_score: largest(residuals.as_slice()),
     };
     let dictionary_size = dictionary.map_or(memory.appearance.rows(), |rows| rows.len());

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::seams::IMAGE_SIDE;
+
 /// All settings of the method.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -13,6 +15,9 @@ pub struct Settings {
     pub seed: u64,
     /// Foreground.
     pub foreground: ForegroundSettings,
+    /// The image that the experts see. Models of version 1 don't state it: it was always the paper's.
+    #[serde(default)]
+    pub image: ImageSettings,
     /// Patches.
     pub patches: PatchSettings,
     /// Which experts look at the sample.
@@ -76,6 +81,21 @@ pub struct ForegroundSettings {
     /// Pixels without depth keep their colour inside the filled outline of the part and lose it outside; `false`
     /// keeps it everywhere (reference quirk).
     pub mask_colour_without_depth: bool,
+}
+
+/// The image that the experts see (docs/method.md, "To 224 x 224").
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageSettings {
+    /// Pixels along each side, a multiple of [`crate::seams::CELL_PX`].
+    pub side_px: usize,
+}
+
+impl Default for ImageSettings {
+    /// The paper's.
+    fn default() -> Self {
+        Self { side_px: IMAGE_SIDE }
+    }
 }
 
 /// Patch constants (paper section 3.1).
@@ -201,6 +221,7 @@ impl Settings {
                 border: BorderPolicy::Warn,
                 mask_colour_without_depth: true,
             },
+            image: ImageSettings::default(),
             patches: PatchSettings {
                 points_per_patch: 500,
                 overlap: 10,

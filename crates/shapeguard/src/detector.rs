@@ -145,7 +145,7 @@ pub struct Inspection {
     pub scores: Scores,
     /// Share of good parts that score at least as high (conformal p-value).
     pub p_value: f64,
-    /// Blurred 224 x 224 anomaly maps.
+    /// Blurred anomaly maps of the pixels that the experts see.
     pub maps: AnomalyMaps,
     /// The part as the experts saw it.
     pub sample: Sample,

@@ -16,7 +16,7 @@ use shapeguard_core::alignment::Alignment;
 use shapeguard_core::calibration::{Threshold, ThresholdBasis};
 use shapeguard_core::matrix::Matrix;
 use shapeguard_core::memory::DualMemory;
-use shapeguard_core::seams::CELL_COUNT;
+use shapeguard_core::seams::CELL_PX;
 use shapeguard_core::settings::Settings;
 use shapeguard_data::atomic_write;
 
@@ -27,8 +27,8 @@ use container::{Container, Fault, Tensor, Tensors, Values, digest};
 
 /// What a header says it is.
 const FORMAT: &str = "shapeguard-model";
-/// The newest version that this program reads and the one that it writes.
-pub const VERSION: u32 = 1;
+/// The newest version that this program reads and the one that it writes; the older ones are read too.
+pub const VERSION: u32 = 2;
 /// Names of the tensors that only models with experts from files have.
 const SHAPE_EXPERT_FILE: &str = "shape_expert_file";
 /// See [`SHAPE_EXPERT_FILE`].
@@ -182,7 +182,7 @@ pub fn load(path: &Path) -> Result<Detector, ModelFileError> {
     if found != header.tensors_sha256 {
         return Err(invalid("its content does not have the digest that its header states".into()));
     }
-    let memory = memory(&mut tensors, layout, &header.provenance).map_err(invalid)?;
+    let memory = memory(&mut tensors, layout, &header).map_err(invalid)?;
     let threshold = threshold(&mut tensors, &header).map_err(invalid)?;
     let [a, b] = values(&mut tensors, "alignment").map_err(invalid)?;
     let [good_peak] = values(&mut tensors, "good_peak").map_err(invalid)?;
@@ -322,14 +322,15 @@ fn threshold(tensors: &mut Tensors, header: &Header) -> Result<Threshold, String
 }
 
 /// The memories, with every index checked.
-fn memory(tensors: &mut Tensors, layout: Layout, provenance: &Provenance) -> Result<DualMemory, String> {
+fn memory(tensors: &mut Tensors, layout: Layout, header: &Header) -> Result<DualMemory, String> {
+    let Header { provenance, settings, .. } = header;
     let matrix = |[rows, cols]: [usize; 2], values| Matrix::from_vec(rows, cols, values);
     let memory = DualMemory {
         shape: matrix(layout.sdf_bank, tensors.f32("sdf_bank")?),
         shape_sample: tensors.u32("sdf_sample")?,
         appearance: matrix(layout.rgb_bank, tensors.f32("rgb_bank")?),
         appearance_sample: tensors.u32("rgb_sample")?,
-        appearance_cell: cells(tensors.u32("rgb_cell")?)?,
+        appearance_cell: cells(tensors.u32("rgb_cell")?, settings.image.side_px)?,
         link_starts: tensors.u32("sdf_link_starts")?,
         link_rows: tensors.u32("sdf_link_rows")?,
     };
@@ -350,9 +351,10 @@ fn memory(tensors: &mut Tensors, layout: Layout, provenance: &Provenance) -> Res
     Ok(memory)
 }
 
-fn cells(cells: Vec<u32>) -> Result<Vec<u16>, String> {
-    if let Some(cell) = cells.iter().find(|cell| **cell as usize >= CELL_COUNT) {
-        return Err(format!("an RGB feature is of cell {cell}, there are {CELL_COUNT}"));
+fn cells(cells: Vec<u32>, image_side: usize) -> Result<Vec<u16>, String> {
+    let count = (image_side / CELL_PX).pow(2);
+    if let Some(cell) = cells.iter().find(|cell| **cell as usize >= count) {
+        return Err(format!("an RGB feature is of cell {cell}, there are {count}"));
     }
     Ok(cells.into_iter().map(|cell| cell as u16).collect())
 }

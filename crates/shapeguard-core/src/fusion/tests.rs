@@ -50,6 +50,16 @@ fn a_constant_stays_inside_and_falls_to_half_at_a_border() {
 }
 
 #[test]
+fn a_kernel_beyond_all_memory_is_cut() {
+    let map = ramp(3, 4);
+    for (sigma_px, truncate) in [(f32::INFINITY, TRUNCATE), (SIGMA, f32::INFINITY), (1e30, 1e30)] {
+        let blurred = gaussian_blur(&map, sigma_px, truncate);
+        assert!(blurred.as_slice().iter().all(|value| value.is_finite()), "{sigma_px}, {truncate}");
+    }
+    assert_eq!(gaussian_blur(&map, SIGMA, f32::NAN), map, "a reach that is no number is none");
+}
+
+#[test]
 fn a_weak_score_beside_a_strong_one_survives_the_blur() {
     let mut map = Grid::filled(GridSize::new(100, 100), 0.0);
     map[(10, 10)] = 1000.0;

@@ -4,7 +4,7 @@ use crate::grid::{Grid, GridSize, Mask, ScoreMap};
 use crate::matrix::Matrix;
 use crate::memory::DualMemory;
 use crate::patches::PatchSet;
-use crate::seams::{BankSearch, IMAGE_SIDE, Neighbour};
+use crate::seams::{BankSearch, Neighbour};
 use crate::settings::MemorySettings;
 
 /// The nearest features of each patch in the SDF bank, without those of the sample `leave_out`.
@@ -32,7 +32,7 @@ pub fn shape_neighbours(
 /// # Panics
 /// If there is not one distance per member: a bug of the caller.
 pub fn signed_distance_map(distances: &[f32], patches: &PatchSet) -> (ScoreMap, Mask) {
-    let size = GridSize::new(IMAGE_SIDE, IMAGE_SIDE);
+    let size = GridSize::new(patches.image_side, patches.image_side);
     let mut map = Grid::filled(size, 0.0f32);
     let mut scored = Mask::filled(size, false);
     let members = patches.patches.iter().flat_map(|patch| &patch.members);

@@ -27,6 +27,7 @@ fn settings() -> MemorySettings {
 /// Three pixels in two patches that share the middle one.
 fn two_patches() -> PatchSet {
     PatchSet {
+        image_side: IMAGE_SIDE,
         pixels: vec![0, 10, 5000],
         positions: vec![[0.0, 0.0, 0.0], [0.5, 0.0, 0.0], [1.0, 0.0, 0.0]],
         patches: vec![Patch { centre: 0, members: vec![0, 1] }, Patch { centre: 2, members: vec![2, 1] }],
@@ -142,7 +143,7 @@ fn upsampling_keeps_ramps_and_clamps_at_the_edge() {
 
 #[test]
 fn a_cell_owns_its_eight_by_eight_pixels() {
-    let mask = pixels_of_cells(&[0, (CELL_GRID_SIDE + 2) as u32]);
+    let mask = pixels_of_cells(&[0, (CELL_GRID_SIDE + 2) as u32], CELL_GRID_SIDE);
     assert_eq!(mask.count(), 128);
     assert!(mask[(7, 7)] && !mask[(7, 8)] && mask[(8, 16)] && mask[(15, 23)] && !mask[(16, 16)]);
 }

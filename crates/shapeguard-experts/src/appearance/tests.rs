@@ -6,7 +6,7 @@ use half::f16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use shapeguard_core::grid::{Grid, GridSize};
 use shapeguard_core::matrix::Matrix;
-use shapeguard_core::seams::{AppearanceExpert, CELL_COUNT, CELL_GRID_SIDE, IMAGE_SIDE};
+use shapeguard_core::seams::{AppearanceExpert, CELL_COUNT, CELL_GRID_SIDE, CELL_PX, IMAGE_SIDE};
 
 use super::convolution::{Clamp, Convolution, FoldedWeights, Geometry};
 use super::map::{FeatureMap, Margin};
@@ -382,4 +382,50 @@ fn numbers_that_cannot_be_weights_are_refused() {
     let integers = to_safetensors(&constant_state(), Dtype::I32);
     let error = refused(&integers);
     assert!(matches!(error, AppearanceWeightsError::NumberFormat { .. }), "{error}");
+}
+
+#[test]
+fn any_square_of_whole_cells_is_described() {
+    // Of one colour, since the adaptive pooling of 26 (or 54) pixels to 28 (or 56) cells shifts by up to a pixel between sizes.
+    let expert = efficientnet_lite0();
+    let plain = |side: usize| Grid::filled(GridSize::new(side, side), [0.25, 0.5, 0.75]);
+    let middle = |side: usize| {
+        let cells = expert.describe(&plain(side));
+        let grid = side / CELL_PX;
+        assert_eq!((cells.rows(), cells.cols()), (grid * grid, 64));
+        cells.row(grid / 2 * grid + grid / 2).to_vec()
+    };
+    let paper = middle(IMAGE_SIDE);
+    for side in [320, 448] {
+        assert_eq!(middle(side), paper, "{side}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "squares of whole cells")]
+fn an_image_of_broken_cells_is_a_bug() {
+    efficientnet_lite0().describe(&Grid::filled(GridSize::new(228, 228), [0.0; 3]));
+}
+
+#[test]
+fn networks_know_their_size_and_cost() {
+    let state = random_state();
+    let resnet = WideResNet50::from_bytes(&to_safetensors(&state, Dtype::F32), "random").unwrap();
+    // Folding leaves a convolution's weights and one bias per channel, which a norm's weight counts here.
+    let is_kept = |name: &str| name.ends_with(".weight");
+    let expected: usize = state.iter().filter(|(name, _)| is_kept(name)).map(|(_, (_, values))| values.len()).sum();
+    assert_eq!(resnet.parameters(), Some(expected));
+    // The paper's section 4.5: 5.0 GMAC.
+    let giga = resnet.multiply_adds(IMAGE_SIDE).unwrap() as f64 / 1e9;
+    assert!((giga - 5.0).abs() < 0.1, "{giga}");
+
+    let efficientnet = efficientnet_lite0();
+    let file = safetensors::SafeTensors::deserialize(include_bytes!("../../weights/efficientnet-lite0.safetensors"));
+    let values: usize =
+        file.unwrap().tensors().iter().map(|(_, tensor)| tensor.shape().iter().product::<usize>()).sum();
+    assert_eq!(efficientnet.parameters(), Some(values));
+    for expert in [&resnet as &dyn AppearanceExpert, &efficientnet] {
+        let [small, large] = [IMAGE_SIDE, 2 * IMAGE_SIDE].map(|side| expert.multiply_adds(side).unwrap());
+        assert_eq!(4 * small, large);
+    }
 }

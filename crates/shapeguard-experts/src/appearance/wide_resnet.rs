@@ -6,13 +6,14 @@
 use sha2::{Digest, Sha256};
 use shapeguard_core::grid::Grid;
 use shapeguard_core::matrix::Matrix;
-use shapeguard_core::seams::AppearanceExpert;
+use shapeguard_core::seams::{AppearanceExpert, CELL_PX};
 
-use super::convolution::{Clamp, Convolution, Geometry};
+use super::convolution::{Clamp, Convolution, FoldedWeights, Geometry};
 use super::map::{FeatureMap, Margin};
 use super::simd::Simd;
 use super::weight_file::{AppearanceWeightsError, WeightFile};
 use super::{IMAGENET, hex, normalised_image, pooling};
+use crate::shape::random::SplitMix64;
 
 /// The network, as errors call it.
 const NETWORK: &str = "Wide-ResNet-50-2";
@@ -32,6 +33,26 @@ struct LayerShape {
     outputs: usize,
     /// Stride of the first block.
     stride: usize,
+}
+
+impl LayerShape {
+    /// Weights and biases, batch norm folded in.
+    fn parameters(&self) -> usize {
+        let of_block = |inputs: usize| {
+            let narrow = self.narrow;
+            inputs * narrow + narrow + 9 * narrow * narrow + narrow + narrow * self.outputs + self.outputs
+        };
+        let downsample = self.inputs * self.outputs + self.outputs;
+        of_block(self.inputs) + downsample + (self.blocks - 1) * of_block(self.outputs)
+    }
+
+    /// For maps of `before` pixels a side before the layer and `after` behind it.
+    fn multiply_adds(&self, before: usize, after: usize) -> usize {
+        let (before, after) = (before * before, after * after);
+        let rest = 9 * self.narrow * self.narrow + self.narrow * self.outputs;
+        let first = before * self.inputs * self.narrow + after * (rest + self.inputs * self.outputs);
+        first + (self.blocks - 1) * after * (self.outputs * self.narrow + rest)
+    }
 }
 
 const LAYERS: [LayerShape; 2] = [
@@ -62,6 +83,32 @@ impl WideResNet50 {
             .map(|layer| (0..layer.blocks).map(|block| Bottleneck::read(&file, layer, block)).collect())
             .collect::<Result<_, _>>()?;
         Ok(Self { name: name.to_owned(), sha256: hex(&Sha256::digest(bytes)), stem, layers, simd: Simd::detect() })
+    }
+
+    /// A network with random weights: as costly as the trained one, and of no other use.
+    pub fn random(seed: u64) -> Self {
+        let mut random = SplitMix64(seed);
+        let mut convolution = |[inputs, outputs]: [usize; 2], geometry: Geometry, clamp: Clamp| {
+            let fan_in = inputs * geometry.kernel.pow(2);
+            let deviation = (1.0 / fan_in as f32).sqrt();
+            let weight = (0..outputs * fan_in).map(|_| deviation * random.normal()).collect();
+            Convolution::new(inputs, outputs, geometry, clamp, &FoldedWeights { weight, bias: vec![0.0; outputs] })
+        };
+        let stem = convolution([3, STEM_CHANNELS], STEM, Clamp::RELU);
+        let mut block = |layer: &LayerShape, index: usize| {
+            let LayerShape { narrow, outputs, .. } = *layer;
+            let (inputs, stride) = if index == 0 { (layer.inputs, layer.stride) } else { (outputs, 1) };
+            let spatial = Geometry { kernel: 3, stride, padding: Margin::even(1) };
+            let strided = Geometry { stride, ..Geometry::POINTWISE };
+            Bottleneck {
+                reduce: convolution([inputs, narrow], Geometry::POINTWISE, Clamp::RELU),
+                spatial: convolution([narrow, narrow], spatial, Clamp::RELU),
+                expand: convolution([narrow, outputs], Geometry::POINTWISE, Clamp::RELU),
+                downsample: (index == 0).then(|| convolution([inputs, outputs], strided, Clamp::NONE)),
+            }
+        };
+        let layers = LAYERS.iter().map(|layer| (0..layer.blocks).map(|index| block(layer, index)).collect()).collect();
+        Self { name: format!("random {seed}"), sha256: String::new(), stem, layers, simd: Simd::detect() }
     }
 
     /// The name that was given with the weights.
@@ -95,8 +142,25 @@ impl AppearanceExpert for WideResNet50 {
         LAYERS.iter().map(|layer| layer.outputs).sum()
     }
 
+    fn parameters(&self) -> Option<usize> {
+        let stem = STEM.kernel.pow(2) * 3 * STEM_CHANNELS + STEM_CHANNELS;
+        Some(stem + LAYERS.iter().map(LayerShape::parameters).sum::<usize>())
+    }
+
+    fn multiply_adds(&self, image_side: usize) -> Option<usize> {
+        // Stem and pooling bring the image to a quarter.
+        let stem = (image_side / 2).pow(2) * STEM.kernel.pow(2) * 3 * STEM_CHANNELS;
+        let mut side = image_side / 4;
+        let of_layer = |layer: &LayerShape| {
+            let before = side;
+            side /= layer.stride;
+            layer.multiply_adds(before, side)
+        };
+        Some(stem + LAYERS.iter().map(of_layer).sum::<usize>())
+    }
+
     fn describe(&self, rgb: &Grid<[f32; 3]>) -> Matrix {
-        pooling::cells(self.simd, &self.maps(rgb).iter().collect::<Vec<_>>())
+        pooling::cells(self.simd, &self.maps(rgb).iter().collect::<Vec<_>>(), rgb.size().rows / CELL_PX)
     }
 }
 

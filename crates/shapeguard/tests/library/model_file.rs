@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use shapeguard::Detector;
-use shapeguard::model_file::{ModelFileError, load, load_header, save};
+use shapeguard::model_file::{ModelFileError, VERSION, load, load_header, save};
 
 use crate::support::{Scene, bits, coded_experts, fit, real_experts, settings};
 
@@ -199,7 +199,7 @@ fn the_header_is_the_contract() {
         "appearance_expert false_reject_rate format provenance settings shape_expert tensors_sha256 threshold_basis version"
     );
     assert_eq!(parts.header["format"], "shapeguard-model");
-    assert_eq!(parts.header["version"], 1);
+    assert_eq!(parts.header["version"], VERSION);
     assert_eq!(keys(&parts.header["provenance"]), "data_sha256 name program_version training_scans validation_scans");
     assert_eq!(keys(&parts.header["shape_expert"]), "built_in name sha256");
     assert_eq!(parts.header["threshold_basis"], "leave-one-out");
@@ -361,7 +361,7 @@ fn other_formats_and_versions_are_told_apart() {
     refused_with(|parts| parts.header["version"] = 0.into(), "version 1 or later, found 0");
     refused_with(|parts| parts.header["version"] = "1".into(), "header is damaged");
     refused_with(|parts| parts.header = json!({}), "header is damaged");
-    for version in [2u64, 77, u64::MAX] {
+    for version in [u64::from(VERSION) + 1, 77, u64::MAX] {
         let mut parts = Parts::of(model());
         // A newer program may have changed everything else.
         parts.header = json!({ "format": "shapeguard-model", "version": version, "news": [1, 2] });
