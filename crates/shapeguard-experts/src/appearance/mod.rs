@@ -21,6 +21,7 @@ use shapeguard_core::grid::{Grid, GridSize};
 use shapeguard_core::seams::IMAGE_SIDE;
 
 pub use efficientnet::{EfficientNetLite0, efficientnet_lite0};
+pub use map::LayerMap;
 pub use weight_file::AppearanceWeightsError;
 pub use wide_resnet::WideResNet50;
 
