@@ -88,8 +88,8 @@ fn check_arrows(members: &[Package], rules: &[Rule]) -> Vec<String> {
 fn refuse_ours(rule: &Rule, dependency: &Dependency) -> Option<String> {
     let name = dependency.name.as_str();
     // Tests may always lean on the method's crate.
-    let for_tests = dependency.kind == Kind::Dev
-        && (name == CORE && rule.name != CORE || rule.ours_for_tests.contains(&name));
+    let for_tests =
+        dependency.kind == Kind::Dev && (name == CORE && rule.name != CORE || rule.ours_for_tests.contains(&name));
     if !rule.ours.contains(&name) && !for_tests {
         let allowed = if rule.ours.is_empty() { "no crate of this workspace".to_owned() } else { rule.ours.join(", ") };
         return Some(format!(

@@ -59,8 +59,7 @@ impl Bank {
         let of_matched = self.features.select_rows(around.iter().map(|neighbour| neighbour.row as usize));
         let to_all = ExactSearch.nearest(&of_matched, None, &queries.select_rows([worst]), around.len());
         let largest = f64::from(distances[worst]);
-        let sum: f64 =
-            to_all[0].iter().map(|m| (f64::from(m.squared_distance).sqrt() - largest).exp()).sum();
+        let sum: f64 = to_all[0].iter().map(|m| (f64::from(m.squared_distance).sqrt() - largest).exp()).sum();
         // The matched feature's own term is 1; a bank of one feature knows nothing of its surroundings.
         let weight = if around.len() > 1 { 1.0 - 1.0 / sum } else { 1.0 };
         BankScores { sample_score: (weight * largest) as f32, distances }

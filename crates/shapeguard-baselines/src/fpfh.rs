@@ -39,21 +39,23 @@ fn with_normals(points: &Points, normals: &[Vector], settings: &FpfhSettings) ->
         .map(|(centre, neighbours)| simple_histogram(centre, neighbours, points, normals))
         .collect();
     let mut features = Matrix::zeros(neighbours.len(), BINS);
-    features.as_mut_slice().par_chunks_mut(BINS).zip(&neighbours).enumerate().for_each(|(centre, (out, neighbours))| {
-        let mut sum = [0.0; BINS];
-        for neighbour in neighbours.iter().filter(|neighbour| neighbour.squared > 0.0) {
-            let of_neighbour = &simple[neighbour.point];
-            sum.iter_mut().zip(of_neighbour).for_each(|(sum, value)| *sum += value / neighbour.squared);
-        }
-        for (angle, sum) in sum.chunks_exact_mut(BINS_PER_ANGLE).enumerate() {
-            let total: f64 = sum.iter().sum();
-            let scale = if total > 0.0 { TOTAL / total } else { 0.0 };
-            for (bin, sum) in sum.iter().enumerate() {
-                let bin = angle * BINS_PER_ANGLE + bin;
-                out[bin] = (sum * scale + simple[centre][bin]) as f32;
+    features.as_mut_slice().par_chunks_mut(BINS).zip(&neighbours).enumerate().for_each(
+        |(centre, (out, neighbours))| {
+            let mut sum = [0.0; BINS];
+            for neighbour in neighbours.iter().filter(|neighbour| neighbour.squared > 0.0) {
+                let of_neighbour = &simple[neighbour.point];
+                sum.iter_mut().zip(of_neighbour).for_each(|(sum, value)| *sum += value / neighbour.squared);
             }
-        }
-    });
+            for (angle, sum) in sum.chunks_exact_mut(BINS_PER_ANGLE).enumerate() {
+                let total: f64 = sum.iter().sum();
+                let scale = if total > 0.0 { TOTAL / total } else { 0.0 };
+                for (bin, sum) in sum.iter().enumerate() {
+                    let bin = angle * BINS_PER_ANGLE + bin;
+                    out[bin] = (sum * scale + simple[centre][bin]) as f32;
+                }
+            }
+        },
+    );
     features
 }
 
@@ -258,8 +260,7 @@ mod tests {
     #[test]
     fn a_plane_has_all_mass_in_the_middle_bins() {
         // All normals are equal: theta 0, alpha 0 and phi 0, so the sixth bin of each.
-        let points: Vec<[f32; 3]> =
-            (0..400).map(|i| [(i % 20) as f32 * 0.001, (i / 20) as f32 * 0.001, 0.4]).collect();
+        let points: Vec<[f32; 3]> = (0..400).map(|i| [(i % 20) as f32 * 0.001, (i / 20) as f32 * 0.001, 0.4]).collect();
         let features = fpfh(&points, &BaselineSettings::default().fpfh);
         for row in 0..400 {
             for (bin, value) in features.row(row).iter().enumerate() {
@@ -298,7 +299,8 @@ mod tests {
     #[test]
     fn few_points_and_equal_points_give_finite_features() {
         let settings = BaselineSettings::default().fpfh;
-        for points in [vec![], vec![[0.0, 0.0, 0.4]], vec![[0.0, 0.0, 0.4]; 3], vec![[0.0, 0.0, 0.4], [0.1, 0.0, 0.4]]] {
+        for points in [vec![], vec![[0.0, 0.0, 0.4]], vec![[0.0, 0.0, 0.4]; 3], vec![[0.0, 0.0, 0.4], [0.1, 0.0, 0.4]]]
+        {
             let features = fpfh(&points, &settings);
             assert_eq!(features.rows(), points.len());
             assert!(features.as_slice().iter().all(|value| value.is_finite()));

@@ -70,12 +70,8 @@ impl Gaussians {
         assert!(samples.iter().all(|sample| sample.rows() == positions && sample.cols() == d));
         let mut means = Matrix::zeros(positions, d);
         let mut whitened = Matrix::zeros(positions * n, d);
-        means
-            .as_mut_slice()
-            .par_chunks_mut(d)
-            .zip(whitened.as_mut_slice().par_chunks_mut(n * d))
-            .enumerate()
-            .for_each(|(position, (mean, rows))| {
+        means.as_mut_slice().par_chunks_mut(d).zip(whitened.as_mut_slice().par_chunks_mut(n * d)).enumerate().for_each(
+            |(position, (mean, rows))| {
                 for (channel, mean) in mean.iter_mut().enumerate() {
                     let sum: f64 = samples.iter().map(|sample| f64::from(sample.row(position)[channel])).sum();
                     *mean = (sum / n as f64) as f32;
@@ -84,7 +80,8 @@ impl Gaussians {
                     row.iter_mut().zip(sample.row(position)).zip(&*mean).for_each(|((x, f), m)| *x = f - m);
                 }
                 whiten(rows, n, (n - 1) as f64 * regularisation);
-            });
+            },
+        );
         Self { means, whitened, samples: n, regularisation }
     }
 
