@@ -26,46 +26,44 @@ type Vector = [f64; 3];
 
 /// The feature of each point, `[points, 33]`; zeros for a point without a neighbour.
 pub fn fpfh(points_m: &[[f32; 3]], settings: &FpfhSettings) -> Matrix {
-    let points = Points::new(points_m);
-    let normals = normals(&points, settings);
-    with_normals(&points, &normals, settings)
+    let points: Vec<Vector> = points_m.iter().map(|p| p.map(f64::from)).collect();
+    let neighbours = nearest(points_m, settings.normal_neighbours.max(settings.feature_neighbours));
+    with_normals(&points, &normals(&points, &neighbours, settings), &neighbours, settings)
 }
 
-fn with_normals(points: &Points, normals: &[Vector], settings: &FpfhSettings) -> Matrix {
-    let neighbours = points.neighbourhoods(settings.feature_radius_m, settings.feature_neighbours);
+fn with_normals(points: &[Vector], normals: &[Vector], neighbours: &[Vec<Near>], settings: &FpfhSettings) -> Matrix {
+    let limits = (settings.feature_radius_m, settings.feature_neighbours);
     let simple: Vec<[f64; BINS]> = neighbours
         .par_iter()
         .enumerate()
-        .map(|(centre, neighbours)| simple_histogram(centre, neighbours, points, normals))
+        .map(|(centre, neighbours)| simple_histogram(centre, within(neighbours, limits), points, normals))
         .collect();
     let mut features = Matrix::zeros(neighbours.len(), BINS);
-    features.as_mut_slice().par_chunks_mut(BINS).zip(&neighbours).enumerate().for_each(
-        |(centre, (out, neighbours))| {
-            let mut sum = [0.0; BINS];
-            for neighbour in neighbours.iter().filter(|neighbour| neighbour.squared > 0.0) {
-                let of_neighbour = &simple[neighbour.point];
-                sum.iter_mut().zip(of_neighbour).for_each(|(sum, value)| *sum += value / neighbour.squared);
+    features.as_mut_slice().par_chunks_mut(BINS).zip(neighbours).enumerate().for_each(|(centre, (out, neighbours))| {
+        let mut sum = [0.0; BINS];
+        for near in within(neighbours, limits).iter().filter(|near| near.squared > 0.0) {
+            let weight = 1.0 / near.squared;
+            sum.iter_mut().zip(&simple[near.point]).for_each(|(sum, value)| *sum += weight * value);
+        }
+        for (angle, sum) in sum.chunks_exact_mut(BINS_PER_ANGLE).enumerate() {
+            let total: f64 = sum.iter().sum();
+            let scale = if total > 0.0 { TOTAL / total } else { 0.0 };
+            for (bin, sum) in sum.iter().enumerate() {
+                let bin = angle * BINS_PER_ANGLE + bin;
+                out[bin] = (sum * scale + simple[centre][bin]) as f32;
             }
-            for (angle, sum) in sum.chunks_exact_mut(BINS_PER_ANGLE).enumerate() {
-                let total: f64 = sum.iter().sum();
-                let scale = if total > 0.0 { TOTAL / total } else { 0.0 };
-                for (bin, sum) in sum.iter().enumerate() {
-                    let bin = angle * BINS_PER_ANGLE + bin;
-                    out[bin] = (sum * scale + simple[centre][bin]) as f32;
-                }
-            }
-        },
-    );
+        }
+    });
     features
 }
 
 /// The histogram of the angles between a point and each of its neighbours.
-fn simple_histogram(centre: usize, neighbours: &[Near], points: &Points, normals: &[Vector]) -> [f64; BINS] {
+fn simple_histogram(centre: usize, neighbours: &[Near], points: &[Vector], normals: &[Vector]) -> [f64; BINS] {
     let mut histogram = [0.0; BINS];
     let share = TOTAL / neighbours.len() as f64;
     for near in neighbours {
         let other = near.point;
-        let angles = pair_angles([points.at[centre], points.at[other]], [normals[centre], normals[other]]);
+        let angles = pair_angles([points[centre], points[other]], [normals[centre], normals[other]]);
         let ranges = [(-std::f64::consts::PI, std::f64::consts::PI), (-1.0, 1.0), (-1.0, 1.0)];
         for (index, (angle, (from, to))) in angles.into_iter().zip(ranges).enumerate() {
             let bin = (BINS_PER_ANGLE as f64 * (angle - from) / (to - from)).floor();
@@ -102,23 +100,17 @@ fn pair_angles([first, second]: [Vector; 2], [first_normal, second_normal]: [Vec
 }
 
 /// Unit normals that point to the origin.
-fn normals(points: &Points, settings: &FpfhSettings) -> Vec<Vector> {
-    let indices: Vec<u32> = (0..points.at.len() as u32).collect();
+fn normals(points: &[Vector], neighbours: &[Vec<Near>], settings: &FpfhSettings) -> Vec<Vector> {
     let limits = (settings.normal_radius_m, settings.normal_neighbours);
-    indices
-        .par_iter()
-        .map_init(knn::Scratch::default, |scratch, centre| {
-            let centre = *centre as usize;
-            let members: Vec<Vector> = std::iter::once(points.at[centre])
-                .chain(points.near(centre, limits.0, limits.1, scratch).iter().map(|near| points.at[near.point]))
-                .collect();
-            let normal = smallest_axis(covariance(&members));
-            if dot(normal, points.at[centre]) > 0.0 { normal.map(|x| -x) } else { normal }
-        })
-        .collect()
+    let normal = |(centre, neighbours): (&Vector, &Vec<Near>)| {
+        let around = within(neighbours, limits).iter().map(|near| points[near.point]);
+        let normal = smallest_axis(covariance(&std::iter::once(*centre).chain(around).collect::<Vec<_>>()));
+        if dot(normal, *centre) > 0.0 { normal.map(|x| -x) } else { normal }
+    };
+    points.par_iter().zip(neighbours).map(normal).collect()
 }
 
-/// Covariance of points, upper triangle first: xx, xy, xz, yy, yz, zz.
+/// Covariance of points.
 fn covariance(points: &[Vector]) -> [[f64; 3]; 3] {
     let n = points.len() as f64;
     let mean = [0, 1, 2].map(|axis| points.iter().map(|p| p[axis]).sum::<f64>() / n);
@@ -163,33 +155,27 @@ struct Near {
     squared: f64,
 }
 
-/// Points, arranged for the search of neighbours and in double precision.
-struct Points {
-    coordinates: Coordinates,
-    at: Vec<Vector>,
+/// The nearest points of each point, nearest first: `most` with the point itself, which is not among them.
+fn nearest(points_m: &[[f32; 3]], most: usize) -> Vec<Vec<Near>> {
+    let coordinates = Coordinates::new(points_m);
+    let squared = |a: [f32; 3], b: [f32; 3]| {
+        let difference = sub(a.map(f64::from), b.map(f64::from));
+        dot(difference, difference)
+    };
+    (0..points_m.len())
+        .into_par_iter()
+        .map_init(knn::Scratch::default, |scratch, centre| {
+            let found = knn::nearest(&coordinates, centre as u32, most.min(points_m.len()), scratch);
+            let points = found[1..].iter().map(|point| *point as usize);
+            points.map(|point| Near { point, squared: squared(points_m[point], points_m[centre]) }).collect()
+        })
+        .collect()
 }
 
-impl Points {
-    fn new(points_m: &[[f32; 3]]) -> Self {
-        Self { coordinates: Coordinates::new(points_m), at: points_m.iter().map(|p| p.map(f64::from)).collect() }
-    }
-
-    /// The neighbours of a point within a radius, at most `most - 1` of them: the point itself counts, but is not among them.
-    fn near(&self, centre: usize, radius_m: f64, most: usize, scratch: &mut knn::Scratch) -> Vec<Near> {
-        let found = knn::nearest(&self.coordinates, centre as u32, most.min(self.at.len()), scratch);
-        let with_distance = |point: u32| {
-            let difference = sub(self.at[point as usize], self.at[centre]);
-            Near { point: point as usize, squared: dot(difference, difference) }
-        };
-        found[1..].iter().map(|p| with_distance(*p)).take_while(|near| near.squared <= radius_m * radius_m).collect()
-    }
-
-    fn neighbourhoods(&self, radius_m: f64, most: usize) -> Vec<Vec<Near>> {
-        (0..self.at.len())
-            .into_par_iter()
-            .map_init(knn::Scratch::default, |scratch, centre| self.near(centre, radius_m, most, scratch))
-            .collect()
-    }
+/// Those of the nearest points that lie within a radius (metres), and at most so many, the point itself counted.
+fn within(nearest: &[Near], (radius_m, most): (f64, usize)) -> &[Near] {
+    let nearest = &nearest[..nearest.len().min(most - 1)];
+    &nearest[..nearest.partition_point(|near| near.squared <= radius_m * radius_m)]
 }
 
 fn sub(a: Vector, b: Vector) -> Vector {
@@ -237,10 +223,16 @@ mod tests {
         (golden, settings)
     }
 
+    fn prepared(golden: &Golden) -> (Vec<Vector>, Vec<Vec<Near>>) {
+        let most = golden.normal_neighbours.max(golden.feature_neighbours);
+        (golden.points_m.iter().map(|p| p.map(f64::from)).collect(), nearest(&golden.points_m, most))
+    }
+
     #[test]
     fn normals_equal_open3d_s() {
         let (golden, settings) = golden();
-        let found = normals(&Points::new(&golden.points_m), &settings);
+        let (points, neighbours) = prepared(&golden);
+        let found = normals(&points, &neighbours, &settings);
         for (found, expected) in found.iter().zip(&golden.normals) {
             assert!(norm(sub(*found, *expected)) < 1e-6, "{found:?} {expected:?}");
         }
@@ -249,7 +241,8 @@ mod tests {
     #[test]
     fn features_equal_open3d_s() {
         let (golden, settings) = golden();
-        let features = with_normals(&Points::new(&golden.points_m), &golden.given_normals, &settings);
+        let (points, neighbours) = prepared(&golden);
+        let features = with_normals(&points, &golden.given_normals, &neighbours, &settings);
         for (index, expected) in golden.fpfh.iter().enumerate() {
             for (found, expected) in features.row(index * golden.kept_every).iter().zip(expected) {
                 assert!((found - expected).abs() < 1e-3, "point {index}: {found} {expected}");

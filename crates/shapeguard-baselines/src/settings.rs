@@ -25,7 +25,7 @@ pub struct BankSettings {
     /// Share of the features that the coreset keeps (PatchCore 4: 25 %, 10 % and 1 %; the paper's peers use 10 %).
     pub coreset_share: f64,
     /// Dimensions that the coreset's distances are computed in, by random projection; features that are not longer are
-    /// not projected (PatchCore 3.2 has the projection, but no number; 128 is ours, measured: docs/baselines.md).
+    /// not projected (PatchCore 3.2 has the projection, but no number; 128 is ours).
     pub projected_dim: usize,
     /// `b`: features nearest to the matched one that weigh the sample's score (PatchCore 3.3, equation 7, has no number;
     /// 9 is ours).
