@@ -27,12 +27,15 @@ pub struct BankScores {
 }
 
 impl Bank {
-    /// Keeps a coreset of the features of all good samples.
+    /// Keeps a coreset of the features of all good samples, or all of them where its share is 1.
     ///
     /// # Panics
     /// If there is no feature: a bug of the caller.
     pub fn fit(features: &Matrix, settings: &BankSettings, seed: u64) -> Self {
         let count = (features.rows() as f64 * settings.coreset_share).round() as usize;
+        if count >= features.rows() {
+            return Self { features: features.clone() };
+        }
         let coreset = greedy_coreset(features, count, settings.projected_dim, seed);
         Self { features: features.select_rows(coreset.rows.iter().map(|row| *row as usize)) }
     }

@@ -1,9 +1,8 @@
 //! PaDiM on colour: a Gaussian of the features at each position.
 //!
-//! Source: Defard, Setkov, Loesch, Audigier, "PaDiM: a Patch Distribution Modeling Framework for Anomaly Detection and
-//! Localization", 2020: section III-A (maps of several layers, at the finest's grid, channels chosen at random), III-B
-//! (mean and regularised covariance at each position), III-C (Mahalanobis distance; the sample's score is the map's
-//! largest).
+//! Source: Defard, Setkov, Loesch, Audigier, PaDiM, 2020 (arXiv 2011.08785): section III-A (maps of several layers, at the
+//! finest's grid, channels chosen at random), III-B (mean and regularised covariance at each position), III-C
+//! (Mahalanobis distance; the sample's score is the map's largest).
 //!
 //! Differs: distances come from the n samples' features instead of the d x d covariance, which is the same by Woodbury's
 //! identity (test: `distances_equal_those_of_the_covariance`), but takes n d numbers a position, not d^2, and needs no inverse

@@ -11,7 +11,7 @@ pub struct BaselineSettings {
     pub padim: PadimSettings,
     /// The point features of BTF.
     pub fpfh: FpfhSettings,
-    /// Blur of the final maps, pixels (PatchCore 3.3 and PaDiM III-C: 4).
+    /// Blur of the final maps, pixels (PatchCore 3.3 and PaDiM IV: 4).
     pub blur_sigma_px: f32,
     /// Where the blur's kernel ends, in sigmas (as in the method's own maps: 4).
     pub blur_truncate: f32,
@@ -37,7 +37,7 @@ pub struct BankSettings {
 pub struct PadimSettings {
     /// Channels that are chosen at random (PaDiM IV: 550 of Wide-ResNet-50-2's 1,792); all, if there are not more.
     pub channels: usize,
-    /// Added to the diagonal of every covariance (PaDiM III-B: 0.01).
+    /// Added to the diagonal of every covariance (PaDiM III-B, equation 1; IV: 0.01).
     pub regularisation: f64,
 }
 
