@@ -4,6 +4,7 @@
 //! measures a detector on scans whose defects are known, and [`model_file`] keeps a detector in one file.
 
 pub mod bench;
+pub mod benchmark;
 pub mod detector;
 pub mod evaluation;
 pub mod experts;

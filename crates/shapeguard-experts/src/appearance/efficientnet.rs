@@ -18,7 +18,7 @@ use shapeguard_core::seams::{AppearanceExpert, CELL_PX, IMAGE_SIDE};
 use super::convolution::{Clamp, Convolution, FoldedWeights, Geometry};
 use super::depthwise::Depthwise;
 use super::inverted_residual::InvertedResidual;
-use super::map::{FeatureMap, Margin};
+use super::map::{FeatureMap, LayerMap, Margin};
 use super::simd::Simd;
 use super::weight_file::{AppearanceWeightsError, WeightFile};
 use super::{Normalisation, hex, normalised_image, pooling};
@@ -127,6 +127,11 @@ impl EfficientNetLite0 {
     /// SHA-256 of the weight file, in hexadecimal digits.
     pub fn sha256(&self) -> &str {
         &self.sha256
+    }
+
+    /// The maps at strides 4 and 8: 56 and 28 pixels a side.
+    pub fn layers(&self, rgb: &Grid<[f32; 3]>) -> Vec<LayerMap> {
+        self.maps(rgb).iter().map(FeatureMap::to_layer_map).collect()
     }
 
     /// The maps at strides 4 and 8.

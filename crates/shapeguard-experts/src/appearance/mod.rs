@@ -21,6 +21,7 @@ use shapeguard_core::grid::Grid;
 use shapeguard_core::seams::CELL_PX;
 
 pub use efficientnet::{EfficientNetLite0, efficientnet_lite0};
+pub use map::LayerMap;
 pub use weight_file::AppearanceWeightsError;
 pub use wide_resnet::WideResNet50;
 

@@ -1,4 +1,5 @@
-//! Wide-ResNet-50-2 up to layer 2, the paper's appearance expert; its weights come from a file.
+//! Wide-ResNet-50-2 up to layer 2, the paper's appearance expert, or to layer 3, which other methods use besides; its
+//! weights come from a file.
 //!
 //! Source: Zagoruyko and Komodakis 2016 as torchvision builds it (stride in the 3x3 convolution), and paper section 3.3.
 //! Batch norm is in evaluation mode and folded into the weights when they are loaded, in double precision.
@@ -9,7 +10,7 @@ use shapeguard_core::matrix::Matrix;
 use shapeguard_core::seams::{AppearanceExpert, CELL_PX};
 
 use super::convolution::{Clamp, Convolution, FoldedWeights, Geometry};
-use super::map::{FeatureMap, Margin};
+use super::map::{FeatureMap, LayerMap, Margin};
 use super::simd::Simd;
 use super::weight_file::{AppearanceWeightsError, WeightFile};
 use super::{IMAGENET, hex, normalised_image, pooling};
@@ -55,12 +56,16 @@ impl LayerShape {
     }
 }
 
-const LAYERS: [LayerShape; 2] = [
+const LAYERS: [LayerShape; 3] = [
     LayerShape { name: "layer1", blocks: 3, inputs: STEM_CHANNELS, narrow: 128, outputs: 256, stride: 1 },
     LayerShape { name: "layer2", blocks: 4, inputs: 256, narrow: 256, outputs: 512, stride: 2 },
+    LayerShape { name: "layer3", blocks: 6, inputs: 512, narrow: 512, outputs: 1024, stride: 2 },
 ];
+/// How many of them describe the cells (paper section 3.3: layers 1 and 2).
+const CELL_LAYERS: usize = 2;
 
-/// Wide-ResNet-50-2 up to layer 2: 256 channels at stride 4 and 512 at stride 8.
+/// Wide-ResNet-50-2 up to layer 2: 256 channels at stride 4 and 512 at stride 8. With layer 3, 1,024 at stride 16
+/// besides, which do not describe cells.
 pub struct WideResNet50 {
     name: String,
     sha256: String,
@@ -76,9 +81,21 @@ impl WideResNet50 {
     /// # Errors
     /// If the file is of another kind, damaged or incomplete, or holds another network or numbers that are not finite.
     pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self, AppearanceWeightsError> {
+        Self::read(bytes, name, CELL_LAYERS)
+    }
+
+    /// As [`WideResNet50::from_bytes`], with layer 3, for [`WideResNet50::layers`].
+    ///
+    /// # Errors
+    /// As [`WideResNet50::from_bytes`].
+    pub fn with_layer3(bytes: &[u8], name: &str) -> Result<Self, AppearanceWeightsError> {
+        Self::read(bytes, name, LAYERS.len())
+    }
+
+    fn read(bytes: &[u8], name: &str, layers: usize) -> Result<Self, AppearanceWeightsError> {
         let file = WeightFile::open(bytes, NETWORK)?;
         let stem = convolution(&file, "conv1", "bn1", [3, STEM_CHANNELS], STEM, Clamp::RELU)?;
-        let layers = LAYERS
+        let layers = LAYERS[..layers]
             .iter()
             .map(|layer| (0..layer.blocks).map(|block| Bottleneck::read(&file, layer, block)).collect())
             .collect::<Result<_, _>>()?;
@@ -107,8 +124,15 @@ impl WideResNet50 {
                 downsample: (index == 0).then(|| convolution([inputs, outputs], strided, Clamp::NONE)),
             }
         };
-        let layers = LAYERS.iter().map(|layer| (0..layer.blocks).map(|index| block(layer, index)).collect()).collect();
-        Self { name: format!("random {seed}"), sha256: String::new(), stem, layers, simd: Simd::detect() }
+        let layers =
+            LAYERS[..CELL_LAYERS].iter().map(|layer| (0..layer.blocks).map(|index| block(layer, index)).collect());
+        Self {
+            name: format!("random {seed}"),
+            sha256: String::new(),
+            stem,
+            layers: layers.collect(),
+            simd: Simd::detect(),
+        }
     }
 
     /// The name that was given with the weights.
@@ -121,12 +145,17 @@ impl WideResNet50 {
         &self.sha256
     }
 
-    /// The outputs of layers 1 and 2.
-    pub(super) fn maps(&self, rgb: &Grid<[f32; 3]>) -> Vec<FeatureMap> {
+    /// The outputs of all layers that were read: 56, 28 and, with layer 3, 14 pixels a side.
+    pub fn layers(&self, rgb: &Grid<[f32; 3]>) -> Vec<LayerMap> {
+        self.maps(rgb, self.layers.len()).iter().map(FeatureMap::to_layer_map).collect()
+    }
+
+    /// The outputs of the first layers.
+    pub(super) fn maps(&self, rgb: &Grid<[f32; 3]>, layers: usize) -> Vec<FeatureMap> {
         let image = normalised_image(rgb, IMAGENET, STEM.padding);
         let stem = self.stem.apply(self.simd, &image, Margin::even(1), None);
-        let mut maps: Vec<FeatureMap> = Vec::with_capacity(self.layers.len());
-        for layer in &self.layers {
+        let mut maps: Vec<FeatureMap> = Vec::with_capacity(layers);
+        for layer in &self.layers[..layers] {
             let first = match maps.last() {
                 Some(map) => layer[0].apply(self.simd, map),
                 None => layer[0].apply(self.simd, &pooling::max_pool_half(&stem)),
@@ -139,12 +168,12 @@ impl WideResNet50 {
 
 impl AppearanceExpert for WideResNet50 {
     fn feature_dim(&self) -> usize {
-        LAYERS.iter().map(|layer| layer.outputs).sum()
+        LAYERS[..CELL_LAYERS].iter().map(|layer| layer.outputs).sum()
     }
 
     fn parameters(&self) -> Option<usize> {
         let stem = STEM.kernel.pow(2) * 3 * STEM_CHANNELS + STEM_CHANNELS;
-        Some(stem + LAYERS.iter().map(LayerShape::parameters).sum::<usize>())
+        Some(stem + LAYERS[..CELL_LAYERS].iter().map(LayerShape::parameters).sum::<usize>())
     }
 
     fn multiply_adds(&self, image_side: usize) -> Option<usize> {
@@ -156,11 +185,11 @@ impl AppearanceExpert for WideResNet50 {
             side /= layer.stride;
             layer.multiply_adds(before, side)
         };
-        Some(stem + LAYERS.iter().map(of_layer).sum::<usize>())
+        Some(stem + LAYERS[..CELL_LAYERS].iter().map(of_layer).sum::<usize>())
     }
 
     fn describe(&self, rgb: &Grid<[f32; 3]>) -> Matrix {
-        pooling::cells(self.simd, &self.maps(rgb).iter().collect::<Vec<_>>(), rgb.size().rows / CELL_PX)
+        pooling::cells(self.simd, &self.maps(rgb, CELL_LAYERS).iter().collect::<Vec<_>>(), rgb.size().rows / CELL_PX)
     }
 }
 
