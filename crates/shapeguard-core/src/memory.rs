@@ -6,6 +6,7 @@ mod search;
 pub use search::ExactSearch;
 
 use crate::matrix::Matrix;
+use crate::typical::TypicalScores;
 
 /// The features of one sample.
 #[derive(Clone, Debug)]
@@ -46,6 +47,8 @@ pub struct DualMemory {
     pub link_starts: Vec<u32>,
     /// See `link_starts`.
     pub link_rows: Vec<u32>,
+    /// What good parts score where; `None` until it is learnt, and where no setting wants it.
+    pub typical: Option<TypicalScores>,
 }
 
 impl DualMemory {

@@ -117,7 +117,7 @@ pub fn inspection_cost(detector: &Detector, loaded: &LoadedScan) -> Result<Inspe
     push("SDF search, sparse codes", cost, Some(patches.patches.len() * memory.shape.rows() * memory.shape.cols()));
     let (_, cost) = measure(SECONDS_PER_STAGE, || {
         let distances = experts.shape.signed_distances(&rebuilt.features, &points, patch_size);
-        signed_distance_map(&distances, &patches)
+        signed_distance_map(&distances, &vec![1.0; patches.patches.len()], &patches, settings.memory.overlap_rule)
     });
     push("signed distances", cost, per_patch(experts.shape.distance_multiply_adds(patch_size)));
 

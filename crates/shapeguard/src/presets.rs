@@ -176,6 +176,10 @@ pub(crate) fn check(s: &Settings) -> Result<(), String> {
         // Pixels: from no blur worth the name to the whole map.
         ("fusion.blur_sigma_px", s.fusion.blur_sigma_px, 0.01, side as f32),
         ("fusion.blur_truncate", s.fusion.blur_truncate, 0.01, 16.0),
+        // Beyond, single precision loses the small scores.
+        ("memory.shape_typical_power", s.memory.shape_typical_power, 0.0, 4.0),
+        ("memory.appearance_typical_power", s.memory.appearance_typical_power, 0.0, 4.0),
+        ("memory.residual_power", s.memory.residual_power, 0.0, 4.0),
     ];
     for (key, value, least, most) in lengths {
         if !(value >= least && value <= most) {

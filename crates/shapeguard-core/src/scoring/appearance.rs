@@ -27,8 +27,17 @@ pub fn dictionary(
     }
 }
 
-/// The residual of each of the given cells, as a square grid; 0 elsewhere. Where the dictionary is empty, nothing rebuilds a
-/// cell, and its residual is its feature's length.
+/// What cells were compared with, and how well that rebuilt them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CellResiduals {
+    /// The nearest dictionary rows of each cell.
+    pub neighbours: Vec<Vec<Neighbour>>,
+    /// The residual of each cell.
+    pub residuals: Vec<f32>,
+}
+
+/// The residual of each of the given cells. Where the dictionary is empty, nothing rebuilds a cell, and its residual is its
+/// feature's length.
 ///
 /// # Shapes
 /// - `appearance`: `[n_cells, appearance_dim]`, the features of all cells of the sample, a square number of them
@@ -39,16 +48,20 @@ pub fn cell_residuals(
     dictionary: Option<&[u32]>,
     search: &dyn BankSearch,
     settings: &MemorySettings,
-) -> Grid<f32> {
+) -> CellResiduals {
     let queries = appearance.select_rows(cells.iter().map(|cell| *cell as usize));
     let neighbours = search.nearest(&memory.appearance, dictionary, &queries, settings.appearance_neighbours);
     let rebuilt = rebuild_features(&queries, &memory.appearance, &neighbours, settings);
-    let side = appearance.rows().isqrt();
-    let mut residuals = Grid::filled(GridSize::new(side, side), 0.0);
-    for (cell, residual) in cells.iter().zip(rebuilt.residuals) {
-        residuals.as_mut_slice()[*cell as usize] = residual;
+    CellResiduals { neighbours, residuals: rebuilt.residuals }
+}
+
+/// Values of some cells on the square grid of all; 0 elsewhere.
+pub fn cell_grid(cells: &[u32], values: impl IntoIterator<Item = f32>, side: usize) -> Grid<f32> {
+    let mut grid = Grid::filled(GridSize::new(side, side), 0.0);
+    for (cell, value) in cells.iter().zip(values) {
+        grid.as_mut_slice()[*cell as usize] = value;
     }
-    residuals
+    grid
 }
 
 /// Brings cells to pixels by bilinear interpolation with half-pixel centres; beyond the outermost centres a cell's

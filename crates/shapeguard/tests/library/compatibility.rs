@@ -95,6 +95,8 @@ fn loads_and_scores_the_same(version: u32) {
 fn write_the_fixture() {
     let mut settings = Settings::preset(Preset::Default);
     settings.preset = "fixture".into();
+    // Few features: the fixture is small.
+    settings.image.side_px = 224;
     settings.patches.points_per_patch = 150;
     settings.patches.overlap = 2;
     settings.threshold.false_reject_rate = 0.25;
