@@ -5,10 +5,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde::Serialize;
 use shapeguard::bench::{Cost, InspectionCost, Machine, Series, inspection_cost, log_log_svg, measure, measure_once};
 use shapeguard::experts::Experts;
+use shapeguard::outputs::RecordVerdict;
 use shapeguard::{Detector, FitInputs, model_file, presets};
 use shapeguard_core::grid::{Grid, GridSize, Mask, ScoreMap};
 use shapeguard_core::metrics::PixelMetrics;
@@ -19,7 +20,7 @@ use shapeguard_data::simulator::{Category, simulate_scan_at};
 use shapeguard_data::{ScanSource, atomic_write, write_rgb_png, write_xyz_tiff};
 use shapeguard_experts::appearance::WideResNet50;
 
-use crate::inspect::{inspect_all, inspect_one, tasks};
+use crate::inspect::{Done, inspect_all, inspect_one, tasks};
 use crate::output::{self, bytes, counted};
 use crate::progress::Bars;
 use crate::scans::{ScanOptions, ScanReader, expand};
@@ -37,6 +38,8 @@ const WEIGHT_SEED: u64 = 0;
 const STREAM_ROUNDS: usize = 3;
 /// A scan is read, or inspected from files, again and again for so many seconds.
 const SECONDS_PER_SCAN: f64 = 1.0;
+/// Most scans that are simulated to learn from, and to look at: each takes 8 MB of the temporary folder.
+const MOST_SCANS: usize = 2000;
 /// Maps that the metrics are measured on: as many as MVTec 3D-AD has test scans.
 const METRIC_MAPS: usize = 1200;
 /// Good scans of the growth table.
@@ -45,13 +48,15 @@ const GROWTH_SCANS: [usize; 5] = [10, 30, 100, 300, 1000];
 const GROWTH_FIXED_SCANS: usize = 20;
 /// Sides of the experts' image in the growth table.
 const GROWTH_SIDES: [usize; 3] = [224, 320, 448];
+/// What rows with different numbers of good scans are called by.
+const GOOD_SCANS_VARIED: &str = "good scans";
 /// Points of a patch in the growth table.
 const GROWTH_PATCHES: [usize; 4] = [250, 500, 750, 1000];
 
 /// Measure what fitting and inspecting cost on this machine, stage by stage.
 ///
-/// Without MODEL, scans of 800 x 800 pixels are simulated and every preset is fitted. Beside each figure stands the
-/// machine's own limit, measured in the same run. CPU seconds count all threads; of wall seconds only those of an idle
+/// Without MODEL, scans of up to 800 x 800 pixels are simulated (with --growth, of the category's own size) and every preset
+/// is fitted. Beside each figure stands the machine's own limit, measured in the same run. CPU seconds count all threads; of wall seconds only those of an idle
 /// machine mean something.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -86,6 +91,9 @@ pub struct BenchArgs {
     /// takes many minutes and up to 3 GB of temporary disk space
     #[arg(long, conflicts_with = "model")]
     growth: bool,
+    /// Most good scans of the growth table
+    #[arg(long, value_name = "N", default_value_t = 1000, requires = "growth")]
+    most: usize,
     /// Draw the growth with the number of good scans to this SVG file
     #[arg(long, value_name = "FILE", requires = "growth")]
     plot: Option<PathBuf>,
@@ -121,7 +129,8 @@ struct PresetCost {
     good_scans: usize,
     /// Reading included; absent for a model from a file.
     fit: Option<Cost>,
-    model_bytes: u64,
+    /// Absent where no model file was written.
+    model_bytes: Option<u64>,
     /// Reading one scan's files.
     reading: Cost,
     inspection: InspectionCost,
@@ -153,6 +162,11 @@ struct MetricsCost {
 #[derive(Debug, Serialize)]
 struct GrowthCost {
     preset: String,
+    /// Which of the presets asked for: their names may be the same.
+    #[serde(skip)]
+    index: usize,
+    /// What the rows around it differ in.
+    varied: &'static str,
     good_scans: usize,
     image_side_px: usize,
     points_per_patch: usize,
@@ -187,8 +201,13 @@ pub fn run(args: &BenchArgs, bars: &Bars) -> Result<()> {
         if args.growth {
             report.growth = growth(category, &settings, args, bars)?;
         } else {
-            ensure!(args.train >= 2, "--train: expected 2 or more, found {}", args.train);
-            ensure!(args.stream >= 1, "--stream: expected 1 or more, found {}", args.stream);
+            let counts = [("--train", args.train, 2), ("--stream", args.stream, 1)];
+            for (option, count, least) in counts {
+                ensure!(
+                    (least..=MOST_SCANS).contains(&count),
+                    "{option}: expected {least} to {MOST_SCANS} scans, found {count}"
+                );
+            }
             let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
             let scale = SIMULATED_SIDE_PX as f32 / category.size().rows.max(category.size().cols) as f32;
             let scans = simulated(folder.path(), category, args.train + args.stream, scale, bars)?;
@@ -210,12 +229,11 @@ pub fn run(args: &BenchArgs, bars: &Bars) -> Result<()> {
 /// The rows that differ in nothing but the number of good scans.
 fn growth_plot(rows: &[GrowthCost]) -> String {
     let mut series: Vec<Series> = Vec::new();
-    let mut presets: Vec<&str> = rows.iter().map(|row| row.preset.as_str()).collect();
+    let mut presets: Vec<(usize, &str)> = rows.iter().map(|row| (row.index, row.preset.as_str())).collect();
     presets.dedup();
-    for preset in presets {
-        // The first rows of a preset, up to the one whose number of scans falls.
+    for (index, preset) in presets {
         let of_preset: Vec<&GrowthCost> =
-            rows.iter().filter(|row| row.preset == preset).take(GROWTH_SCANS.len()).collect();
+            rows.iter().filter(|row| row.index == index && row.varied == GOOD_SCANS_VARIED).collect();
         let points = |figure: &dyn Fn(&GrowthCost) -> Option<f64>| -> Vec<(f64, f64)> {
             of_preset.iter().filter_map(|row| Some((row.good_scans as f64, figure(row)?))).collect()
         };
@@ -291,10 +309,10 @@ fn preset_cost(settings: Settings, scans: &[ScanSource], args: &BenchArgs, bars:
     let path = folder.path().join("model.shapeguard");
     // A model refers to built-in experts by digest; one with random weights has none.
     let model_bytes = if args.wide_resnet {
-        0
+        None
     } else {
         model_file::save(&detector, &path, false)?;
-        std::fs::metadata(&path)?.len()
+        Some(std::fs::metadata(&path)?.len())
     };
     cost_of(&detector, stream, &reader, Some(fit), model_bytes, bars)
 }
@@ -304,7 +322,7 @@ fn model_cost(model: &Path, args: &BenchArgs, bars: &Bars) -> Result<PresetCost>
     let reader = args.scans.reader(detector.settings().foreground.method)?;
     let sources = expand(&args.scan)?;
     reader.check_masks(&sources)?;
-    cost_of(&detector, &sources, &reader, None, std::fs::metadata(model)?.len(), bars)
+    cost_of(&detector, &sources, &reader, None, Some(std::fs::metadata(model)?.len()), bars)
 }
 
 fn cost_of(
@@ -312,7 +330,7 @@ fn cost_of(
     scans: &[ScanSource],
     reader: &ScanReader,
     fit: Option<Cost>,
-    model_bytes: u64,
+    model_bytes: Option<u64>,
     bars: &Bars,
 ) -> Result<PresetCost> {
     let preset = detector.settings().preset.clone();
@@ -348,6 +366,13 @@ fn cost_of(
 fn stream_cost(detector: &Detector, scans: &[ScanSource], reader: &ScanReader, bars: &Bars) -> Result<StreamCost> {
     let tasks = tasks(scans.to_vec(), None, false, false)?;
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+    // A scan that is not judged costs next to nothing and would make the rate look better.
+    let judged = |done: Done| {
+        let record = done.record;
+        let reason = record.reason.as_deref().unwrap_or_default();
+        ensure!(record.verdict != RecordVerdict::NotJudged, "{}: not judged: {reason}; leave it out", record.scan);
+        Ok(())
+    };
     let (mut alone, mut together) = (f64::INFINITY, f64::INFINITY);
     bars.begin(&format!("Stream, {}", detector.settings().preset), 2 * STREAM_ROUNDS);
     for _ in 0..STREAM_ROUNDS {
@@ -356,7 +381,7 @@ fn stream_cost(detector: &Detector, scans: &[ScanSource], reader: &ScanReader, b
         });
         alone = alone.min(cost.wall_seconds);
         bars.step();
-        let (result, cost) = measure_once(|| inspect_all(&tasks, detector, reader, false, &Silent, |_| Ok(())));
+        let (result, cost) = measure_once(|| inspect_all(&tasks, detector, reader, false, &Silent, judged));
         result?;
         together = together.min(cost.wall_seconds);
         bars.step();
@@ -399,24 +424,36 @@ fn metrics_cost(bars: &Bars) -> MetricsCost {
 
 fn growth(category: Category, presets: &[Settings], args: &BenchArgs, bars: &Bars) -> Result<Vec<GrowthCost>> {
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let most = GROWTH_SCANS.into_iter().fold(GROWTH_FIXED_SCANS, usize::max);
-    let scans = simulated(folder.path(), category, most + 1, 1.0, bars)?;
-    let (test, good) = scans.split_last().context("at least one scan was simulated")?;
-    let mut rows = Vec::new();
+    let counts: Vec<usize> = GROWTH_SCANS.into_iter().filter(|count| *count <= args.most).collect();
+    ensure!(!counts.is_empty(), "--most: expected at least {}, found {}", GROWTH_SCANS[0], args.most);
+    let most = counts.iter().copied().fold(GROWTH_FIXED_SCANS, usize::max);
+    let mut plans = Vec::new();
     for settings in presets {
-        let mut variants: Vec<(usize, Settings)> = GROWTH_SCANS.map(|count| (count, settings.clone())).into();
+        let mut variants: Vec<(&str, usize, Settings)> =
+            counts.iter().map(|count| (GOOD_SCANS_VARIED, *count, settings.clone())).collect();
         for side_px in GROWTH_SIDES {
             let mut settings = settings.clone();
             settings.image.side_px = side_px;
-            variants.push((GROWTH_FIXED_SCANS, settings));
+            variants.push(("image side", GROWTH_FIXED_SCANS, settings));
         }
         for points_per_patch in GROWTH_PATCHES {
             let mut settings = settings.clone();
             settings.patches.points_per_patch = points_per_patch;
-            variants.push((GROWTH_FIXED_SCANS, settings));
+            variants.push(("points of a patch", GROWTH_FIXED_SCANS, settings));
         }
-        bars.begin(&format!("Growth, {}", settings.preset), variants.len());
-        for (count, settings) in variants {
+        for (varied, _, settings) in &variants {
+            // Before the long work.
+            presets::check(settings)
+                .map_err(|message| anyhow!("{}, varied in {varied}: {message}", settings.preset))?;
+        }
+        plans.push(variants);
+    }
+    let scans = simulated(folder.path(), category, most + 1, 1.0, bars)?;
+    let (test, good) = scans.split_last().context("at least one scan was simulated")?;
+    let mut rows = Vec::new();
+    for (index, variants) in plans.into_iter().enumerate() {
+        bars.begin(&format!("Growth, {}", presets[index].preset), variants.len());
+        for (varied, count, settings) in variants {
             let reader = args.scans.reader(settings.foreground.method)?;
             let (detector, fit) = fitted(&settings, &good[..count], &reader, args.wide_resnet, &Silent)?;
             let loaded = reader.load(test)?;
@@ -424,6 +461,8 @@ fn growth(category: Category, presets: &[Settings], args: &BenchArgs, bars: &Bar
             inspection?;
             rows.push(GrowthCost {
                 preset: settings.preset.clone(),
+                index,
+                varied,
                 good_scans: count,
                 image_side_px: settings.image.side_px,
                 points_per_patch: settings.patches.points_per_patch,
@@ -470,14 +509,14 @@ fn table(report: &Report) -> String {
             line(row(&format!("fit to {}", counted(preset.good_scans, "scan")), fit, None, None, peak));
         }
         line(format!(
-            "\n{} points, {} patches, {} cells; memory of {} SDF and {} RGB features, {} of them searched; model file of {}",
+            "\n{} points, {} patches, {} cells; memory of {} SDF and {} RGB features, {} of them searched{}",
             inspection.points,
             inspection.patches,
             inspection.cells,
             inspection.sdf_features,
             inspection.rgb_features,
             inspection.rgb_features_searched,
-            bytes(preset.model_bytes)
+            preset.model_bytes.map_or_else(String::new, |count| format!("; model file of {}", bytes(count)))
         ));
         let stream = &preset.stream;
         line(format!(

@@ -15,8 +15,7 @@ pub struct Settings {
     pub seed: u64,
     /// Foreground.
     pub foreground: ForegroundSettings,
-    /// The image that the experts see. Models of version 1 don't state it: it was always the paper's.
-    #[serde(default)]
+    /// The image that the experts see.
     pub image: ImageSettings,
     /// Patches.
     pub patches: PatchSettings,
@@ -91,13 +90,6 @@ pub struct ImageSettings {
     pub side_px: usize,
 }
 
-impl Default for ImageSettings {
-    /// The paper's.
-    fn default() -> Self {
-        Self { side_px: IMAGE_SIDE }
-    }
-}
-
 /// Patch constants (paper section 3.1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -158,28 +150,22 @@ pub struct MemorySettings {
     pub coding: Coding,
     /// Compare a cell only with colours seen on similar shapes; `false` searches the whole RGB bank.
     pub shape_guided: bool,
-    /// How a pixel's SDF score is made of the patches that share it. What came after version 1 of the model file defaults to
-    /// the paper's way.
-    #[serde(default)]
+    /// How a pixel's SDF score is made of the patches that share it.
     pub overlap_rule: OverlapRule,
     /// SDF scores are divided by what good parts score at similar shapes, to this power; 0 leaves them (paper).
-    #[serde(default)]
     pub shape_typical_power: f32,
     /// RGB scores are divided by what good parts score at similar colours, to this power; 0 leaves them (paper).
-    #[serde(default)]
     pub appearance_typical_power: f32,
     /// A patch's signed distances are multiplied by its `||f - f^||`, relative to what is typical, to this power; 0 leaves them
     /// (paper).
-    #[serde(default)]
     pub residual_power: f32,
 }
 
 /// How a pixel's SDF score is made of the patches that share it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OverlapRule {
     /// The smallest (paper).
-    #[default]
     Minimum,
     /// The mean.
     Mean,
@@ -198,11 +184,10 @@ pub enum SampleScoring {
 }
 
 /// How two pixel scores become one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FusionRule {
     /// The larger one, on the scale of SDF scores, before the blur (paper).
-    #[default]
     Maximum,
     /// Root of the sum of the squares of both blurred scores, each in deviations above the mean of good parts.
     RootSumSquares,
@@ -221,7 +206,6 @@ pub struct FusionSettings {
     /// How one number is made of a sample.
     pub sample_score: SampleScoring,
     /// How two pixel scores become one.
-    #[serde(default)]
     pub rule: FusionRule,
 }
 
@@ -262,7 +246,7 @@ impl Settings {
                 border: BorderPolicy::Warn,
                 mask_colour_without_depth: true,
             },
-            image: ImageSettings::default(),
+            image: ImageSettings { side_px: IMAGE_SIDE },
             patches: PatchSettings {
                 points_per_patch: 500,
                 overlap: 10,

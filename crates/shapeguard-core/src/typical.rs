@@ -7,13 +7,17 @@
 //! scale. Typical scores of a sample's neighbours were learnt with that sample in the memory, so a sample that is left out
 //! later finds them a little too small: the thresholds made of them err towards keeping good parts.
 
+use crate::fusion::larger;
 use crate::memory::DualMemory;
 use crate::scoring::RawScores;
 use crate::seams::Neighbour;
 use crate::settings::MemorySettings;
 
-/// A typical score counts as at least this share of the median: what good parts rebuild perfectly still has noise.
+/// A typical score counts as at least this share of the reference: what good parts rebuild perfectly still has noise.
 const LEAST_SHARE: f32 = 0.2;
+/// The reference is at least this share of the mean: where most of a memory is rebuilt perfectly, as with copies of one scan, the
+/// median says nothing.
+const LEAST_SHARE_OF_MEAN: f32 = 0.1;
 
 /// What good parts score, feature by feature of the memory.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -26,11 +30,12 @@ pub struct TypicalScores {
     pub cell: Typical,
 }
 
-/// One kind of score, row by row, and its median.
+/// One kind of score, row by row, and the reference that scores are relative to: the median, or a tenth of the mean if that is
+/// more.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Typical {
     values: Vec<f32>,
-    median: f32,
+    reference: f32,
 }
 
 impl Typical {
@@ -39,7 +44,8 @@ impl Typical {
         let mut sorted = values.clone();
         let middle = sorted.len() / 2;
         let median = if sorted.is_empty() { 0.0 } else { *sorted.select_nth_unstable_by(middle, f32::total_cmp).1 };
-        Self { values, median }
+        let mean = (values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len().max(1) as f64) as f32;
+        Self { reference: larger(median, LEAST_SHARE_OF_MEAN * mean), values }
     }
 
     /// The scores, row by row.
@@ -47,19 +53,20 @@ impl Typical {
         &self.values
     }
 
-    /// What is typical for a feature with these neighbours: their mean, of at least a fifth of the median. The median
+    /// What is typical for a feature with these neighbours: their mean, of at least a fifth of the reference. The reference
     /// itself where there are no neighbours.
     fn of(&self, neighbours: &[Neighbour]) -> f32 {
         let sum: f32 = neighbours.iter().map(|neighbour| self.values[neighbour.row as usize]).sum();
-        let mean = if neighbours.is_empty() { self.median } else { sum / neighbours.len() as f32 };
-        mean.max(LEAST_SHARE * self.median)
+        let mean = if neighbours.is_empty() { self.reference } else { sum / neighbours.len() as f32 };
+        // What is no number must surface.
+        larger(mean, LEAST_SHARE * self.reference)
     }
 
-    /// By what a score with these neighbours is multiplied: 1 where the typical score is the median.
+    /// By what a score with these neighbours is multiplied: 1 where the typical score is the reference.
     pub(crate) fn factor(&self, neighbours: &[Neighbour], power: f32) -> f32 {
         let typical = self.of(neighbours);
         // Good parts without any score leave nothing to compare with.
-        if power == 0.0 || typical <= 0.0 { 1.0 } else { (self.median / typical).powf(power) }
+        if power == 0.0 || typical <= 0.0 { 1.0 } else { (self.reference / typical).powf(power) }
     }
 
     /// A score relative to what is typical.
@@ -125,7 +132,7 @@ mod tests {
     #[test]
     fn scores_are_divided_by_what_is_typical_relative_to_the_median() {
         let typical = Typical::new(vec![4.0, 1.0, 2.0, 8.0, 0.0]);
-        assert_eq!(typical.median, 2.0);
+        assert_eq!(typical.reference, 2.0);
         assert_eq!(typical.factor(&neighbours(&[2]), 1.0), 1.0);
         assert_eq!(typical.factor(&neighbours(&[0, 3]), 1.0), 2.0 / 6.0);
         assert_eq!(typical.factor(&neighbours(&[3]), 0.5), 0.5);
@@ -145,7 +152,20 @@ mod tests {
     }
 
     #[test]
+    fn a_memory_that_is_mostly_rebuilt_perfectly_wipes_out_no_score() {
+        let copies = Typical::new(vec![0.0, 0.0, 0.0, 1.0]);
+        assert_eq!(copies.reference, 0.1 * 0.25);
+        for power in [0.5, 1.0] {
+            let factor = copies.factor(&neighbours(&[3]), power);
+            assert!(factor > 0.01 && factor < 1.0, "{factor}");
+        }
+        assert!((copies.factor(&neighbours(&[0]), 1.0) - 5.0).abs() < 1e-5, "a fifth of the reference at least");
+    }
+
+    #[test]
     fn what_is_no_number_surfaces() {
+        let broken = Typical::new(vec![1.0, f32::NAN, 3.0]);
+        assert!(broken.factor(&neighbours(&[1]), 1.0).is_nan());
         let typical = Typical::new(vec![1.0, 2.0, 3.0]);
         assert!(typical.ratio(f32::NAN, &neighbours(&[0]), 0.5).is_nan());
     }

@@ -19,7 +19,7 @@ use shapeguard_core::memory::{ExactSearch, SampleFeatures};
 use shapeguard_core::patches::extract_patches;
 use shapeguard_core::resample::resample;
 use shapeguard_core::scoring::{
-    cell_residuals, dictionary, rebuild_features, score, shape_neighbours, signed_distance_map,
+    cell_residuals, dictionary, raw_scores, rebuild_features, score_maps, shape_neighbours,
 };
 
 use crate::detector::{Detector, LoadedScan};
@@ -102,12 +102,14 @@ pub fn inspection_cost(detector: &Detector, loaded: &LoadedScan) -> Result<Inspe
     let patch_size = patches.points_per_patch;
     let per_patch = |count: Option<usize>| count.map(|count| count * patches.patches.len());
 
-    let points = normalised_patch_points(&patches);
+    let ((points, patch_cells), cost) =
+        measure(SECONDS_PER_STAGE, || (normalised_patch_points(&patches), patch_cells(&patches, &settings.patches)));
+    push("patch inputs", cost, None);
     let (shape, cost) = measure(SECONDS_PER_STAGE, || experts.shape.encode(&points, patch_size));
     push("shape encoder", cost, per_patch(experts.shape.encode_multiply_adds(patch_size)));
     let (appearance, cost) = measure(SECONDS_PER_STAGE, || experts.appearance.describe(&sample.rgb));
     push("colour network", cost, experts.appearance.multiply_adds(sample.side()));
-    let features = SampleFeatures { shape, appearance, patch_cells: patch_cells(&patches, &settings.patches) };
+    let features = SampleFeatures { shape, appearance, patch_cells };
 
     let ((neighbours, rebuilt), cost) = measure(SECONDS_PER_STAGE, || {
         let neighbours = shape_neighbours(&features.shape, memory, &ExactSearch, &settings.memory, None);
@@ -115,10 +117,8 @@ pub fn inspection_cost(detector: &Detector, loaded: &LoadedScan) -> Result<Inspe
         (neighbours, rebuilt)
     });
     push("SDF search, sparse codes", cost, Some(patches.patches.len() * memory.shape.rows() * memory.shape.cols()));
-    let (_, cost) = measure(SECONDS_PER_STAGE, || {
-        let distances = experts.shape.signed_distances(&rebuilt.features, &points, patch_size);
-        signed_distance_map(&distances, &vec![1.0; patches.patches.len()], &patches, settings.memory.overlap_rule)
-    });
+    let (_, cost) =
+        measure(SECONDS_PER_STAGE, || experts.shape.signed_distances(&rebuilt.features, &points, patch_size));
     push("signed distances", cost, per_patch(experts.shape.distance_multiply_adds(patch_size)));
 
     let cells = features.used_cells();
@@ -129,7 +129,9 @@ pub fn inspection_cost(detector: &Detector, loaded: &LoadedScan) -> Result<Inspe
         rows.map_or(memory.appearance.rows(), |rows| rows.len())
     });
     push("RGB search, sparse codes", cost, Some(cells.len() * searched * memory.appearance.cols()));
-    let raw = score(&features, &patches, memory, &*experts.shape, &ExactSearch, &settings.memory, None);
+    let raw = raw_scores(&features, &patches, memory, &*experts.shape, &ExactSearch, &settings.memory, None);
+    let (raw, cost) = measure(SECONDS_PER_STAGE, || score_maps(&raw, &patches, memory, &settings.memory));
+    push("maps", cost, None);
     let (_, cost) = measure(SECONDS_PER_STAGE, || {
         let maps = fuse(&raw, detector.alignment(), &settings.fusion);
         sample_scores(&raw, &maps, &settings.fusion)

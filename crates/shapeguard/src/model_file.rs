@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use shapeguard_core::alignment::Alignment;
 use shapeguard_core::calibration::{Threshold, ThresholdBasis};
 use shapeguard_core::matrix::Matrix;
 use shapeguard_core::memory::DualMemory;
 use shapeguard_core::seams::CELL_PX;
-use shapeguard_core::settings::Settings;
+use shapeguard_core::settings::{Preset, Settings};
 use shapeguard_core::typical::{Typical, TypicalScores};
 use shapeguard_data::atomic_write;
 
@@ -253,13 +254,43 @@ fn header(container: &Container, path: &Path) -> Result<Header, ModelFileError> 
     if any.version == 0 {
         return Err(invalid("expected the version 1 or later, found 0".into()));
     }
-    let header: Header = serde_json::from_str(text).map_err(damaged)?;
+    let mut header: serde_json::Value = serde_json::from_str(text).map_err(damaged)?;
+    if any.version == 1 {
+        upgrade_from_1(&mut header).map_err(invalid)?;
+    }
+    let header: Header = serde_json::from_value(header).map_err(damaged)?;
     presets::check(&header.settings).map_err(|message| invalid(format!("its settings make no sense: {message}")))?;
     if !(header.false_reject_rate > 0.0 && header.false_reject_rate < 1.0) {
         let found = header.false_reject_rate;
         return Err(invalid(format!("expected a false-reject rate between 0 and 1, found {found}")));
     }
     Ok(header)
+}
+
+/// Adds the settings that version 1 did not have, with the values that it worked by: the paper's.
+fn upgrade_from_1(header: &mut serde_json::Value) -> Result<(), String> {
+    let paper = Settings::preset(Preset::Paper);
+    let (memory, fusion) = (&paper.memory, &paper.fusion);
+    let added = [
+        ("image", None, json!(paper.image)),
+        ("memory", Some("overlap_rule"), json!(memory.overlap_rule)),
+        ("memory", Some("shape_typical_power"), json!(memory.shape_typical_power)),
+        ("memory", Some("appearance_typical_power"), json!(memory.appearance_typical_power)),
+        ("memory", Some("residual_power"), json!(memory.residual_power)),
+        ("fusion", Some("rule"), json!(fusion.rule)),
+    ];
+    for (group, key, value) in added {
+        let settings = header.get_mut("settings").and_then(serde_json::Value::as_object_mut);
+        let (place, key) = match key {
+            None => (settings, group),
+            Some(key) => (settings.and_then(|s| s.get_mut(group)?.as_object_mut()), key),
+        };
+        let Some(place) = place else { return Err(format!("its header has no settings of the group {group:?}")) };
+        if place.insert(key.to_owned(), value).is_some() {
+            return Err(format!("its header has the setting {group}.{key}, which version 1 did not have"));
+        }
+    }
+    Ok(())
 }
 
 /// The sizes of a model's tensors, which fit each other.

@@ -58,7 +58,7 @@ pub struct StageSeconds {
     pub appearance_features: f64,
     /// Searches, sparse codes, signed distances.
     pub scoring: f64,
-    /// Blur, alignment, maximum.
+    /// Blur, alignment, fusion.
     pub fusion: f64,
 }
 
@@ -126,7 +126,11 @@ pub fn prepare(
         appearance: appearance_features,
         patch_cells: patch_cells(&patches, &settings.patches),
     };
-    Ok(PreparedScan { sample, patches, features, warnings: part.warnings, seconds })
+    let mut warnings = part.warnings;
+    if sample.square_side < sample.side() {
+        warnings.push(ForegroundWarning::CoarseScan { square_side: sample.square_side, image_side: sample.side() });
+    }
+    Ok(PreparedScan { sample, patches, features, warnings, seconds })
 }
 
 /// Brings a ground-truth mask of the scan's size to the pixels of its maps.

@@ -154,6 +154,9 @@ pub fn parse(text: &str, name: &str) -> Result<Settings, PresetError> {
 /// Smallest length that makes sense in a scan, metres: the foreground's own limit.
 const MIN_LENGTH_M: f32 = 1e-5;
 
+/// Most members, cells and neighbours that the patches of one scan may have together, some bytes each: sixteen times what
+/// `default` has on a part that fills the image.
+const MAX_KEPT_PER_SCAN: usize = 64 << 20;
 /// Smallest side of the experts' image, pixels: a grid of 8 x 8 cells.
 const MIN_IMAGE_SIDE_PX: usize = 64;
 /// Largest side of the experts' image, pixels: five times the paper's area; time and memory grow with it.
@@ -161,7 +164,10 @@ const MAX_IMAGE_SIDE_PX: usize = 512;
 
 /// Refuses values that no stage can work with, or with which one scan would take more time or memory than any machine
 /// has: settings also come from model files, which are not trusted.
-pub(crate) fn check(s: &Settings) -> Result<(), String> {
+///
+/// # Errors
+/// Names the setting, what is possible, and what was found.
+pub fn check(s: &Settings) -> Result<(), String> {
     let side = s.image.side_px;
     if !(MIN_IMAGE_SIDE_PX..=MAX_IMAGE_SIDE_PX).contains(&side) || !side.is_multiple_of(CELL_PX) {
         return Err(format!(
@@ -207,6 +213,15 @@ pub(crate) fn check(s: &Settings) -> Result<(), String> {
         if value < least || value > most {
             return Err(format!("{key} must be at least {least} and at most {most}, found {value}"));
         }
+    }
+    // What each patch brings along, for a part that fills the whole image.
+    let patches = (side * side * s.patches.overlap).div_ceil(s.patches.points_per_patch);
+    let cells = (side / CELL_PX).pow(2);
+    let kept = patches.saturating_mul(cells + s.memory.shape_neighbours + s.patches.points_per_patch);
+    if kept > MAX_KEPT_PER_SCAN {
+        return Err(format!(
+            "patches.points_per_patch and patches.overlap make up to {patches} patches of an image of {side} pixels, which with their cells and neighbours take more memory than one scan may; set points_per_patch higher or overlap lower"
+        ));
     }
     for (key, share) in [
         ("foreground.plane_min_support", f64::from(s.foreground.plane_min_support)),
@@ -271,6 +286,7 @@ mod tests {
             ("patches.overlap", "expected KEY=VALUE"),
             ("patches.overlap=many", "expected usize"),
             ("patches.overlap=0", "patches.overlap must be at least 1"),
+            ("patches.points_per_patch=2", "make up to 512000 patches"),
             ("image.side_px=225", "image.side_px must be a multiple of 8"),
             ("image.side_px=1000000000000", "image.side_px must be a multiple of 8"),
             ("image.side_px=8", "image.side_px must be a multiple of 8 from 64"),

@@ -26,11 +26,13 @@ fn bench_measures_a_model_stage_by_stage() {
             "foreground",
             "resampling",
             "patches",
+            "patch inputs",
             "shape encoder",
             "colour network",
             "SDF search, sparse codes",
             "signed distances",
             "RGB search, sparse codes",
+            "maps",
             "fusion, scores"
         ]
     );
@@ -39,7 +41,7 @@ fn bench_measures_a_model_stage_by_stage() {
     }
     // A patch of k points takes k times the multiply-adds of a query and some for the patch itself.
     let patches = inspection["patches"].as_u64().unwrap();
-    let distances = stages[6]["multiply_adds"].as_u64().unwrap();
+    let distances = stages[7]["multiply_adds"].as_u64().unwrap();
     assert!(patches > 0 && distances.is_multiple_of(patches) && distances / patches > 30_000, "{inspection}");
     assert!(preset["stream"]["scans"].as_u64().unwrap() >= 1 && preset["stream"]["ratio"].as_f64().unwrap() > 0.0);
 }
@@ -65,8 +67,10 @@ fn bench_makes_its_own_input_and_prints_a_table() {
 fn bench_refuses_what_it_cannot_measure() {
     for (args, expected) in [
         (["--category", "teapot"], "simulate --list"),
-        (["--train", "1"], "expected 2 or more"),
-        (["--stream", "0"], "expected 1 or more"),
+        (["--train", "1"], "expected 2 to 2000"),
+        (["--train", "18446744073709551615"], "expected 2 to 2000"),
+        (["--stream", "0"], "expected 1 to 2000"),
+        (["--stream", "2001"], "expected 1 to 2000"),
         (["--preset", "fast"], "built in: default, paper"),
     ] {
         let error = run!["bench", args[0], args[1]].error();

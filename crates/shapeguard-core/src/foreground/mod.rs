@@ -26,6 +26,13 @@ const MIN_EPS_M: f32 = 1e-5;
 pub enum ForegroundWarning {
     /// The part touches the image's border: what lies outside is not inspected.
     PartTouchesBorder,
+    /// The experts' image is finer than the scan: measured points are repeated.
+    CoarseScan {
+        /// Pixels along each side of the square that the scan is padded to.
+        square_side: usize,
+        /// Pixels along each side of the experts' image.
+        image_side: usize,
+    },
 }
 
 impl std::fmt::Display for ForegroundWarning {
@@ -34,6 +41,12 @@ impl std::fmt::Display for ForegroundWarning {
             Self::PartTouchesBorder => f.write_str(
                 "the part touches the image's border: what lies outside the image is not inspected; \
                  centre the part under the camera",
+            ),
+            Self::CoarseScan { square_side, image_side } => write!(
+                f,
+                "the scan has {square_side} pixels along its larger side, fewer than image.side_px = {image_side}: measured \
+                 points are repeated, and a patch has fewer different ones than patches.points_per_patch; fit with a smaller \
+                 image.side_px, or let the camera deliver its full resolution"
             ),
         }
     }

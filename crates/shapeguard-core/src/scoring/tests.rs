@@ -4,7 +4,7 @@ use crate::memory::ExactSearch;
 use crate::patches::Patch;
 use crate::seams::{CELL_COUNT, CELL_GRID_SIDE, IMAGE_SIDE};
 use crate::settings::{OverlapRule, Preset, Settings};
-use crate::typical::{SampleTypical, TypicalScores};
+use crate::typical::{SampleTypical, Typical, TypicalScores};
 
 /// A shape expert whose signed distance is the query's x plus the feature's first value, minus one.
 struct Ramp;
@@ -111,35 +111,78 @@ fn or_the_mean_of_its_patches_each_times_its_factor() {
 
 #[test]
 fn scores_are_relative_to_what_good_parts_score_there() {
-    let mut memory = memory();
     let settings = MemorySettings {
+        coding: Coding::NearestNeighbour,
+        shape_neighbours: 1,
+        appearance_neighbours: 1,
         shape_typical_power: 1.0,
         appearance_typical_power: 1.0,
         residual_power: 0.5,
         overlap_rule: OverlapRule::Mean,
         ..settings()
     };
+    let mut memory = memory();
+    memory.typical = Some(TypicalScores {
+        distance: Typical::new(vec![2.0, 4.0, 1.0, 1.0]),
+        residual: Typical::new(vec![1.0, 0.25, 1.0, 1.0]),
+        cell: Typical::new(vec![1.0, 2.0, 4.0, 1.0, 1.0]),
+    });
+    // The patches' nearest are the rows 0 and 1, each 0.5 away; so are the cells' rows 0, 1 and 2.
     let sample = features([[1.5, 0.0], [0.0, 1.5]], 1.5, [vec![3, 4], vec![4, 5]]);
-    let raw = |memory: &DualMemory| raw_scores(&sample, &two_patches(), memory, &Ramp, &ExactSearch, &settings, None);
-    let plain = score_maps(&raw(&memory), &two_patches(), &memory, &settings);
-    let learnt: Vec<SampleTypical> = (0..2)
-        .map(|left_out| {
-            let raw = raw_scores(&sample, &two_patches(), &memory, &Ramp, &ExactSearch, &settings, Some(left_out));
-            // The second sample of the memory has two cells.
-            SampleTypical::of(&if left_out == 1 { RawScores { cell_residuals: vec![1.0; 2], ..raw } } else { raw })
+    let raw = raw_scores(&sample, &two_patches(), &memory, &Ramp, &ExactSearch, &settings, None);
+    assert_eq!((raw.patch_residuals.as_slice(), raw.cell_residuals.as_slice()), (&[0.5, 0.5][..], &[0.5; 3][..]));
+    assert_eq!(raw.distances, [-0.5, 0.5, -0.5, -1.5]);
+    let scores = score_maps(&raw, &two_patches(), &memory, &settings);
+    // Distances: references 2 and typical 2 and 4 give 1 and 1/2; residuals of 0.5 over typical 1 and 1/4, to the power of
+    // a half, the roots of 1/2 and 2. Both patches: the root of 1/2.
+    let root = 0.5f32.sqrt();
+    let map = |pixel: usize| scores.shape.map.as_slice()[pixel];
+    for (pixel, expected) in [(0, 0.5 * root), (10, (0.5 + 1.5) / 2.0 * root), (5000, 0.5 * root)] {
+        // Two roundings.
+        assert!((map(pixel) - expected).abs() < 1e-6, "{pixel}: {} {expected}", map(pixel));
+    }
+    // Residuals: references 1, typical 1 and 1/4.
+    assert_eq!(scores.shape.sample_score, 2.0);
+    let cells: Vec<f32> = (3..6).map(|cell| scores.cells[(0, cell)]).collect();
+    assert_eq!(cells, [0.5, 0.25, 0.125]);
+    assert_eq!(scores.appearance.sample_score, 0.5);
+    // Without powers nothing changes, learnt or not.
+    let off = MemorySettings {
+        shape_typical_power: 0.0,
+        appearance_typical_power: 0.0,
+        residual_power: 0.0,
+        ..settings.clone()
+    };
+    let plain = score_maps(&raw, &two_patches(), &memory, &off);
+    assert_eq!((plain.shape.map.as_slice()[10], plain.shape.sample_score), (1.0, 0.5));
+    assert_eq!(plain, score_maps(&raw, &two_patches(), &DualMemory { typical: None, ..memory }, &settings));
+    assert!(!TypicalScores::are_wanted(&off) && TypicalScores::are_wanted(&settings));
+}
+
+#[test]
+fn typical_scores_are_learnt_without_a_samples_own_features() {
+    let memory = memory();
+    let samples = [
+        features([[1.0, 0.0], [0.0, 1.0]], 1.0, [vec![3, 4], vec![4, 5]]),
+        features([[2.0, 0.0], [0.0, 2.0]], 2.0, [vec![7], vec![8]]),
+    ];
+    let nearest = MemorySettings { coding: Coding::NearestNeighbour, ..settings() };
+    let learnt: Vec<SampleTypical> = (0u32..)
+        .zip(&samples)
+        .map(|(index, sample)| {
+            SampleTypical::of(&raw_scores(sample, &two_patches(), &memory, &Ramp, &ExactSearch, &nearest, Some(index)))
         })
         .collect();
-    memory.typical = Some(TypicalScores::learn(&learnt, &memory));
-    let relative = score_maps(&raw(&memory), &two_patches(), &memory, &settings);
-    assert_ne!(plain.shape.map, relative.shape.map);
-    assert_ne!(plain.cells, relative.cells);
-    // Without powers nothing changes, learnt or not.
-    let off = MemorySettings { overlap_rule: OverlapRule::Mean, ..self::settings() };
-    assert_eq!(score_maps(&raw(&memory), &two_patches(), &memory, &off), plain);
-    assert!(!TypicalScores::are_wanted(&off) && TypicalScores::are_wanted(&settings));
-    // All scores are not negative and finite.
-    let maps = [&relative.shape.map, &relative.appearance.map];
-    assert!(maps.iter().flat_map(|map| map.as_slice()).all(|score| *score >= 0.0 && score.is_finite()));
+    let typical = TypicalScores::learn(&learnt, &memory);
+    // Each patch is 1 away from that of the other sample.
+    assert_eq!(typical.residual.values(), [1.0; 4]);
+    // The first sample's cells 3, 4, 5 have [7, 2] as nearest; the second's 7 and 8 have [5, 1].
+    let expected =
+        [(4.0, 1.0), (3.0, 1.0), (2.0, 1.0), (2.0, 1.0), (3.0, 1.0)].map(|(x, y): (f32, f32)| (x * x + y * y).sqrt());
+    assert_eq!(typical.cell.values(), expected);
+    // Patch 0 of the first sample: -0.5 + 2 - 1 and 0.5 + 2 - 1.
+    let rms = ((0.5f64.powi(2) + 1.5f64.powi(2)) / 2.0).sqrt() as f32;
+    assert_eq!(typical.distance.values()[0], rms);
 }
 
 #[test]

@@ -83,6 +83,9 @@ pub fn simulate_scan(category: Category, seed: u64, sample_index: u64, defect: O
 
 /// As [`simulate_scan`], seen by a camera of `scale` times the category's resolution. Noise and dropouts are drawn for
 /// each pixel.
+///
+/// # Panics
+/// If the scale is not between a quarter and 8.
 pub fn simulate_scan_at(
     category: Category,
     seed: u64,
@@ -90,6 +93,7 @@ pub fn simulate_scan_at(
     defect: Option<DefectSpec>,
     scale: f32,
 ) -> SimulatedScan {
+    assert!((0.25..=8.0).contains(&scale), "no camera sees {scale} times as much");
     let Staged { scene, part, picture, truth } = stage(category, seed, sample_index, defect, scale);
     let (cloud, rgb) = sensor::measure(&part, &scene, &picture);
     let scan = Scan::new(cloud, rgb).expect("a simulated table is always in view, 0.1 m to 0.3 m wide");

@@ -424,15 +424,18 @@ fn any_square_of_whole_cells_is_described() {
     // Of one colour, since the adaptive pooling of 26 (or 54) pixels to 28 (or 56) cells shifts by up to a pixel between sizes.
     let expert = efficientnet_lite0();
     let plain = |side: usize| Grid::filled(GridSize::new(side, side), [0.25, 0.5, 0.75]);
-    let middle = |side: usize| {
+    let corners_and_middle = |side: usize| {
         let cells = expert.describe(&plain(side));
         let grid = side / CELL_PX;
         assert_eq!((cells.rows(), cells.cols()), (grid * grid, 64));
-        cells.row(grid / 2 * grid + grid / 2).to_vec()
+        // The corners see the zeros beyond the border: paddings show there.
+        [0, grid - 1, grid / 2 * grid + grid / 2, grid * (grid - 1), grid * grid - 1]
+            .map(|cell| cells.row(cell).to_vec())
     };
-    let paper = middle(IMAGE_SIDE);
-    for side in [320, 448] {
-        assert_eq!(middle(side), paper, "{side}");
+    let paper = corners_and_middle(IMAGE_SIDE);
+    assert!(paper[0] != paper[2] && paper[4] != paper[2] && paper[0] != paper[4]);
+    for side in [72, 232, 320, 448] {
+        assert_eq!(corners_and_middle(side), paper, "{side}");
     }
 }
 
