@@ -1,5 +1,6 @@
 //! A GPU: which one, its kernels, and what becomes of its faults.
 
+use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
 use wgpu::{Adapter, AdapterInfo, Backends, DeviceType, Instance, InstanceDescriptor};
@@ -14,6 +15,18 @@ pub enum DeviceChoice {
     Any,
     /// The best device whose name contains this text, in upper or lower case; software devices too.
     Named(String),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match (text, text.strip_prefix("gpu:")) {
+            ("gpu", _) => Ok(Self::Any),
+            (_, Some(name)) if !name.is_empty() => Ok(Self::Named(name.to_owned())),
+            _ => Err(format!("expected a device `gpu` or `gpu:NAME`, found {text:?}")),
+        }
+    }
 }
 
 /// Why a GPU cannot be used.
@@ -125,6 +138,11 @@ impl Gpu {
     /// What went wrong, if anything did. From then on the device computes nothing.
     pub fn fault(&self) -> Option<GpuError> {
         self.fault.get().map(|reason| GpuError::Failed { device: self.name.clone(), reason: reason.clone() })
+    }
+
+    /// Loses the device, as when its driver is reset: for tests of what becomes of that.
+    pub fn lose(&self) {
+        self.device.destroy();
     }
 
     /// Notes a fault; the first one is logged and stands.

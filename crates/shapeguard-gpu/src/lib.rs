@@ -14,8 +14,10 @@
 mod device;
 mod kernels;
 mod layer;
+mod search;
 mod shape;
 mod work;
 
 pub use device::{DeviceChoice, Gpu, GpuError};
+pub use search::GpuSearch;
 pub use shape::GpuShapeExpert;

@@ -152,6 +152,11 @@ impl Work<'_> {
         buffer
     }
 
+    /// Stands for what a kernel does not look at; holds zeros.
+    pub(crate) fn unused(&self) -> Buffer {
+        self.gpu.kernels.unused.clone()
+    }
+
     /// Fills a buffer with zeros.
     pub(crate) fn clear(&mut self, buffer: &Buffer) {
         self.steps.push(Step::Clear(buffer.clone()));

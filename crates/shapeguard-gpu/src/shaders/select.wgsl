@@ -5,6 +5,7 @@ struct Parameters {
     rows: u32,           // values that count
     value_stride: u32,   // values between queries
     wanted: u32,         // k
+    first: u32,          // values before the first query's
     output_stride: u32,  // values between queries: one for the count, two a candidate
 }
 
@@ -47,7 +48,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) t
     }
     workgroupBarrier();
     let limit = threshold;
-    let start = query * p.output_stride;
+    let start = p.first + query * p.output_stride;
     if (least <= limit) {
         for (var i = own; i < p.rows; i += THREADS) {
             let value = values[base + i];
