@@ -165,12 +165,13 @@ pub fn product_transposed(a: &Matrix, b: &Matrix) -> Matrix {
     if out.data.is_empty() {
         return out;
     }
-    out.as_mut_slice().par_chunks_mut(GEMM_ROW_BLOCK * b.rows).zip(a.data.par_chunks(GEMM_ROW_BLOCK * a.cols)).for_each(
-        |(out_block, a_block)| {
+    out.as_mut_slice()
+        .par_chunks_mut(GEMM_ROW_BLOCK * b.rows)
+        .zip(a.data.par_chunks(GEMM_ROW_BLOCK * a.cols))
+        .for_each(|(out_block, a_block)| {
             let m = a_block.len() / a.cols;
             multiply_transposed(a_block, &b.data, out_block, m, a.cols, b.rows, false);
-        },
-    );
+        });
     out
 }
 

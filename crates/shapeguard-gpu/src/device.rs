@@ -99,7 +99,8 @@ impl Gpu {
     /// If there is no such device, or its driver refuses. The message names what was looked for and what was found.
     pub fn open(choice: &DeviceChoice) -> Result<Arc<Self>, GpuError> {
         let backends = Instance::enabled_backend_features();
-        let instance = Instance::new(InstanceDescriptor { backends, ..InstanceDescriptor::new_without_display_handle() });
+        let instance =
+            Instance::new(InstanceDescriptor { backends, ..InstanceDescriptor::new_without_display_handle() });
         let adapters = pollster::block_on(instance.enumerate_adapters(backends));
         let adapter = choose(choice, adapters, backends)?;
         let name = describe(&adapter.get_info());
@@ -125,8 +126,11 @@ impl Gpu {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             let _ = uncaptured.set(error.to_string());
         }));
-        let kernels = Kernels::compile(&device)
-            .map_err(|(kernel, reason)| GpuError::Kernel { device: name.clone(), kernel, reason })?;
+        let kernels = Kernels::compile(&device).map_err(|(kernel, reason)| GpuError::Kernel {
+            device: name.clone(),
+            kernel,
+            reason,
+        })?;
         Ok(Arc::new(Self { device, queue, kernels, pool: Pool::default(), limit: Limit::default(), name, fault }))
     }
 

@@ -139,10 +139,8 @@ impl Kernels {
                     source: wgpu::ShaderSource::Wgsl(kernel.source()),
                 };
                 // The check would count along in every loop, and keep drivers from unrolling the inner ones.
-                let checks = wgpu::ShaderRuntimeChecks {
-                    force_loop_bounding: false,
-                    ..wgpu::ShaderRuntimeChecks::checked()
-                };
+                let checks =
+                    wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..wgpu::ShaderRuntimeChecks::checked() };
                 // SAFETY: every loop of the shaders counts up to a bound that is fixed before it begins, so that none is
                 // infinite; all other checks are on.
                 let module = unsafe { device.create_shader_module_trusted(module, checks) };

@@ -27,7 +27,11 @@ pub(crate) struct Bindings<'a> {
 enum Step {
     Clear(Buffer),
     /// The buffers are those that the kernel reads, then the one that it writes.
-    Dispatch { kernel: Kernel, buffers: [Buffer; STORAGE_BINDINGS + 1], groups: [u32; 3] },
+    Dispatch {
+        kernel: Kernel,
+        buffers: [Buffer; STORAGE_BINDINGS + 1],
+        groups: [u32; 3],
+    },
 }
 
 /// Work that is being recorded.
@@ -132,10 +136,8 @@ impl Gpu {
     }
 }
 
-const USAGE: BufferUsages = BufferUsages::STORAGE
-    .union(BufferUsages::UNIFORM)
-    .union(BufferUsages::COPY_DST)
-    .union(BufferUsages::COPY_SRC);
+const USAGE: BufferUsages =
+    BufferUsages::STORAGE.union(BufferUsages::UNIFORM).union(BufferUsages::COPY_DST).union(BufferUsages::COPY_SRC);
 
 impl Work<'_> {
     /// A buffer of this work for so many values, which may hold anything.

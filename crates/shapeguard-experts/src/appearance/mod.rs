@@ -9,6 +9,7 @@ mod depthwise;
 mod efficientnet;
 mod inverted_residual;
 mod map;
+mod network;
 mod pooling;
 mod simd;
 mod weight_file;
@@ -21,6 +22,7 @@ use shapeguard_core::grid::{Grid, GridSize};
 use shapeguard_core::seams::IMAGE_SIDE;
 
 pub use efficientnet::{EfficientNetLite0, efficientnet_lite0};
+pub use network::{FoldedConvolution, Network, Operation, cell_windows};
 pub use weight_file::AppearanceWeightsError;
 pub use wide_resnet::WideResNet50;
 

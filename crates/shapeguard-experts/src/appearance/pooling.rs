@@ -33,13 +33,13 @@ pub(super) fn cells(simd: Simd, maps: &[&FeatureMap]) -> Matrix {
 
 /// The pixels along one axis that make up a cell, and their weights.
 #[derive(Clone, Debug, PartialEq)]
-struct Window {
-    first: usize,
-    weights: Vec<f32>,
+pub(super) struct Window {
+    pub(super) first: usize,
+    pub(super) weights: Vec<f32>,
 }
 
 /// The windows of all cells along one axis of `side` pixels.
-fn windows(side: usize) -> Vec<Window> {
+pub(super) fn windows(side: usize) -> Vec<Window> {
     let pooled = side - (LOCAL_WINDOW - 1);
     (0..CELL_GRID_SIDE)
         .map(|cell| {

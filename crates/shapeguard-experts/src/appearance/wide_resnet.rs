@@ -10,6 +10,7 @@ use shapeguard_core::seams::AppearanceExpert;
 
 use super::convolution::{Clamp, Convolution, Geometry};
 use super::map::{FeatureMap, Margin};
+use super::network::{FoldedConvolution, Network, Operation};
 use super::simd::Simd;
 use super::weight_file::{AppearanceWeightsError, WeightFile};
 use super::{IMAGENET, hex, normalised_image, pooling};
@@ -55,13 +56,11 @@ impl WideResNet50 {
     /// # Errors
     /// If the file is of another kind, damaged or incomplete, or holds another network or numbers that are not finite.
     pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self, AppearanceWeightsError> {
-        let file = WeightFile::open(bytes, NETWORK)?;
-        let stem = convolution(&file, "conv1", "bn1", [3, STEM_CHANNELS], STEM, Clamp::RELU)?;
-        let layers = LAYERS
-            .iter()
-            .map(|layer| (0..layer.blocks).map(|block| Bottleneck::read(&file, layer, block)).collect())
-            .collect::<Result<_, _>>()?;
-        Ok(Self { name: name.to_owned(), sha256: hex(&Sha256::digest(bytes)), stem, layers, simd: Simd::detect() })
+        let weights = read(bytes)?;
+        let pack = |layer: Vec<BottleneckWeights>| layer.into_iter().map(Bottleneck::pack).collect();
+        let layers = weights.layers.into_iter().map(pack).collect();
+        let sha256 = hex(&Sha256::digest(bytes));
+        Ok(Self { name: name.to_owned(), sha256, stem: weights.stem.pack(), layers, simd: Simd::detect() })
     }
 
     /// The name that was given with the weights.
@@ -110,6 +109,35 @@ struct Bottleneck {
 }
 
 impl Bottleneck {
+    fn pack(weights: BottleneckWeights) -> Self {
+        let BottleneckWeights { reduce, spatial, expand, downsample } = weights;
+        let downsample = downsample.map(FoldedConvolution::pack);
+        Self { reduce: reduce.pack(), spatial: spatial.pack(), expand: expand.pack(), downsample }
+    }
+
+    fn apply(&self, simd: Simd, input: &FeatureMap) -> FeatureMap {
+        let reduced = self.reduce.apply(simd, input, self.spatial.geometry().padding, None);
+        let narrow = self.spatial.apply(simd, &reduced, Margin::NONE, None);
+        let downsampled = self.downsample.as_ref().map(|conv| conv.apply(simd, input, Margin::NONE, None));
+        self.expand.apply(simd, &narrow, Margin::NONE, Some(downsampled.as_ref().unwrap_or(input)))
+    }
+}
+
+/// The network as it is read.
+struct Weights {
+    stem: FoldedConvolution,
+    layers: Vec<Vec<BottleneckWeights>>,
+}
+
+/// A block as it is read.
+struct BottleneckWeights {
+    reduce: FoldedConvolution,
+    spatial: FoldedConvolution,
+    expand: FoldedConvolution,
+    downsample: Option<FoldedConvolution>,
+}
+
+impl BottleneckWeights {
     fn read(file: &WeightFile, layer: &LayerShape, block: usize) -> Result<Self, AppearanceWeightsError> {
         let LayerShape { narrow, outputs, .. } = *layer;
         let (inputs, stride) = if block == 0 { (layer.inputs, layer.stride) } else { (outputs, 1) };
@@ -133,13 +161,45 @@ impl Bottleneck {
             downsample,
         })
     }
+}
 
-    fn apply(&self, simd: Simd, input: &FeatureMap) -> FeatureMap {
-        let reduced = self.reduce.apply(simd, input, self.spatial.geometry().padding, None);
-        let narrow = self.spatial.apply(simd, &reduced, Margin::NONE, None);
-        let downsampled = self.downsample.as_ref().map(|conv| conv.apply(simd, input, Margin::NONE, None));
-        self.expand.apply(simd, &narrow, Margin::NONE, Some(downsampled.as_ref().unwrap_or(input)))
+fn read(bytes: &[u8]) -> Result<Weights, AppearanceWeightsError> {
+    let file = WeightFile::open(bytes, NETWORK)?;
+    let stem = convolution(&file, "conv1", "bn1", [3, STEM_CHANNELS], STEM, Clamp::RELU)?;
+    let layers = LAYERS
+        .iter()
+        .map(|layer| (0..layer.blocks).map(|block| BottleneckWeights::read(&file, layer, block)).collect())
+        .collect::<Result<_, _>>()?;
+    Ok(Weights { stem, layers })
+}
+
+/// The network with weights from a file.
+pub(super) fn network(bytes: &[u8]) -> Result<Network, AppearanceWeightsError> {
+    let weights = read(bytes)?;
+    let mut operations = vec![
+        Operation::Convolution { convolution: weights.stem, input: 0, shortcut: None },
+        Operation::MaxPool { input: 1 },
+    ];
+    // Map `i + 1` is the output of operation `i`.
+    let mut push = |operation: Operation| {
+        operations.push(operation);
+        operations.len()
+    };
+    let mut map = 2;
+    let mut taps = Vec::with_capacity(LAYERS.len());
+    for layer in weights.layers {
+        for BottleneckWeights { reduce, spatial, expand, downsample } in layer {
+            let shortcut = match downsample {
+                Some(convolution) => push(Operation::Convolution { convolution, input: map, shortcut: None }),
+                None => map,
+            };
+            let reduced = push(Operation::Convolution { convolution: reduce, input: map, shortcut: None });
+            let narrow = push(Operation::Convolution { convolution: spatial, input: reduced, shortcut: None });
+            map = push(Operation::Convolution { convolution: expand, input: narrow, shortcut: Some(shortcut) });
+        }
+        taps.push(map);
     }
+    Ok(Network::new(IMAGENET, operations, [taps[0], taps[1]]))
 }
 
 /// Reads a convolution and its batch norm; `channels` are inputs and outputs.
@@ -150,8 +210,8 @@ fn convolution(
     [inputs, outputs]: [usize; 2],
     geometry: Geometry,
     clamp: Clamp,
-) -> Result<Convolution, AppearanceWeightsError> {
+) -> Result<FoldedConvolution, AppearanceWeightsError> {
     let shape = [outputs, inputs, geometry.kernel, geometry.kernel];
     let folded = file.read_folded(name, norm, shape, BATCH_NORM_EPSILON)?;
-    Ok(Convolution::new(inputs, outputs, geometry, clamp, &folded))
+    Ok(FoldedConvolution::new([inputs, outputs], geometry, clamp, folded))
 }

@@ -4,7 +4,6 @@
 struct Parameters {
     side: u32,
     map_stride: u32,  // values between channels
-    channels: u32,
     cell_side: u32,
     first: u32,       // channels of the cell before the map's
     cell_stride: u32, // values between cells

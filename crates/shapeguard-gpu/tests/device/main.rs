@@ -2,6 +2,7 @@
 //! after `--device`, else Mesa's software device. Where there is none, the tests say so and pass, unless
 //! `SHAPEGUARD_REQUIRE_GPU=1` promises one.
 
+mod appearance;
 mod failure;
 mod search;
 mod shape;

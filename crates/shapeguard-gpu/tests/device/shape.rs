@@ -51,7 +51,8 @@ fn a_single_layer_before_the_maximum_agrees() {
 #[test]
 fn scans_of_several_chunks_agree() {
     on_device(|gpu| {
-        let wide = ShapeArchitecture { encoder_point: vec![512, 8], encoder_dense: vec![8], nif_width: 512, nif_hidden: 0 };
+        let wide =
+            ShapeArchitecture { encoder_point: vec![512, 8], encoder_dense: vec![8], nif_width: 512, nif_hidden: 0 };
         let cpu = PointNetNif::random(&wide, 5);
         agrees(&GpuShapeExpert::new(&gpu, &cpu).unwrap(), &cpu, 256, 261);
     });
