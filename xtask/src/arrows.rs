@@ -23,11 +23,12 @@ const RULES: &[Rule] = &[
     Rule { name: CORE, ours: &[], foreign: Some(&["gemm", "rand", "rand_chacha", "rayon", "serde", "thiserror"]) },
     Rule { name: "shapeguard-experts", ours: &[CORE], foreign: None },
     Rule { name: TRAIN, ours: &[CORE, "shapeguard-experts"], foreign: None },
+    Rule { name: "shapeguard-gpu", ours: &[CORE, "shapeguard-experts"], foreign: None },
     Rule { name: "shapeguard-data", ours: &[CORE], foreign: None },
     Rule { name: "shapeguard", ours: &[CORE, "shapeguard-experts", "shapeguard-data"], foreign: None },
     Rule {
         name: "shapeguard-cli",
-        ours: &[CORE, "shapeguard-experts", "shapeguard-data", TRAIN, "shapeguard"],
+        ours: &[CORE, "shapeguard-experts", "shapeguard-gpu", "shapeguard-data", TRAIN, "shapeguard"],
         foreign: None,
     },
     Rule { name: "xtask", ours: &[], foreign: None },
@@ -138,6 +139,7 @@ mod tests {
     fn arrows_of_the_table_pass() {
         for (user, used) in [
             ("shapeguard-experts", CORE),
+            ("shapeguard-gpu", "shapeguard-experts"),
             (TRAIN, "shapeguard-experts"),
             ("shapeguard-data", CORE),
             ("shapeguard", "shapeguard-data"),
@@ -156,6 +158,8 @@ mod tests {
             ("shapeguard-data", TRAIN),
             (TRAIN, "shapeguard-data"),
             ("shapeguard", "shapeguard-cli"),
+            ("shapeguard", "shapeguard-gpu"),
+            ("shapeguard-gpu", "shapeguard"),
             ("xtask", "shapeguard"),
         ] {
             for kind in [None, Some("build"), Some("dev")] {

@@ -5,6 +5,7 @@
 //! could not be judged.
 
 pub mod demo;
+pub mod device;
 pub mod evaluate;
 pub mod fit;
 pub mod info;

@@ -5,5 +5,6 @@
 mod support;
 
 mod bad_input;
+mod device;
 mod help;
 mod whole_way;
