@@ -4,7 +4,6 @@ use std::str::FromStr;
 
 use anyhow::Result;
 use shapeguard::Detector;
-use shapeguard::experts::Experts;
 
 /// Where the experts and the bank search run.
 #[derive(Debug, clap::Args)]

@@ -66,7 +66,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         name => Some(Gpu::open(&name.parse()?)?),
     };
     println!("device {}, {} threads", gpu.as_ref().map_or("cpu", |gpu| gpu.name()), rayon::current_num_threads());
-    println!("| preset | scans/s | encoder ms | colour ms | signed distances ms | all of scoring ms | off the CPU by |");
+    println!(
+        "| preset | scans/s | encoder ms | colour ms | signed distances ms | all of scoring ms | off the CPU by |"
+    );
     println!("|---|---|---|---|---|---|---|");
     for preset in presets {
         measure(preset, gpu.as_ref(), scans)?;
@@ -99,7 +101,8 @@ fn measure(preset: &str, gpu: Option<&Arc<Gpu>>, scans: usize) -> Result<(), Box
     };
     let cpu = Engine { shape: Arc::new(cpu_shape), appearance: cpu_appearance, search: Arc::new(ExactSearch) };
 
-    let prepared = (0..BANK_SCANS + DIFFERENT_SCANS).map(|index| prepare(index, &settings)).collect::<Result<Vec<_>, _>>()?;
+    let prepared =
+        (0..BANK_SCANS + DIFFERENT_SCANS).map(|index| prepare(index, &settings)).collect::<Result<Vec<_>, _>>()?;
     let (bank, new) = prepared.split_at(BANK_SCANS);
     let engine = device.as_ref().unwrap_or(&cpu);
     let mut memory = DualMemory::default();
@@ -194,10 +197,9 @@ fn prepare(index: usize, settings: &Settings) -> Result<Prepared, Box<dyn Error>
     let phase = index as f32 * 0.7;
     let wave = |row: usize, col: usize| (row as f32 * 0.11 + phase).sin() + (col as f32 * 0.07 - phase).cos();
     let is_part = |row: usize, col: usize| (row as f32 - 112.0).hypot(col as f32 - 112.0) < 48.7;
-    let points = Grid::from_fn(size, |row, col| {
-        [col as f32 * 1e-3, row as f32 * 1e-3, 0.5 + 2e-3 * wave(row, col)]
-    });
-    let colour = |row: usize, col: usize, step: f32| 0.5 + 0.2 * wave(row, col) * ((row * 7 + col * 3) as f32 * step).sin();
+    let points = Grid::from_fn(size, |row, col| [col as f32 * 1e-3, row as f32 * 1e-3, 0.5 + 2e-3 * wave(row, col)]);
+    let colour =
+        |row: usize, col: usize, step: f32| 0.5 + 0.2 * wave(row, col) * ((row * 7 + col * 3) as f32 * step).sin();
     let rgb = Grid::from_fn(size, |row, col| match is_part(row, col) {
         true => [0.1, 0.2, 0.3].map(|step| colour(row, col, step).clamp(0.0, 1.0)),
         false => [0.0; 3],
@@ -255,8 +257,7 @@ fn random_wide_resnet() -> Result<Vec<u8>, safetensors::SafeTensorError> {
         let values: Vec<u8> = (0..shape.iter().product()).flat_map(|_: usize| value().to_le_bytes()).collect();
         data.insert(name, (shape, values));
     }
-    let views = data
-        .iter()
-        .map(|(name, (shape, values))| Ok((name, TensorView::new(Dtype::F32, shape.clone(), values)?)));
+    let views =
+        data.iter().map(|(name, (shape, values))| Ok((name, TensorView::new(Dtype::F32, shape.clone(), values)?)));
     safetensors::serialize(views.collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?, None)
 }

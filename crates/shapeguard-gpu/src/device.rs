@@ -1,7 +1,7 @@
 //! A GPU: which one, its kernels, and what becomes of its faults.
 
 use std::str::FromStr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 
 use wgpu::{Adapter, AdapterInfo, Backends, DeviceType, Instance, InstanceDescriptor};
 
@@ -84,6 +84,7 @@ pub struct Gpu {
     pub(crate) limit: Limit,
     name: String,
     fault: Arc<OnceLock<String>>,
+    logged: Once,
 }
 
 impl std::fmt::Debug for Gpu {
@@ -131,7 +132,8 @@ impl Gpu {
             kernel,
             reason,
         })?;
-        Ok(Arc::new(Self { device, queue, kernels, pool: Pool::default(), limit: Limit::default(), name, fault }))
+        let (pool, limit, logged) = (Pool::default(), Limit::default(), Once::new());
+        Ok(Arc::new(Self { device, queue, kernels, pool, limit, name, fault, logged }))
     }
 
     /// Name, kind, interface and driver of the device.
@@ -145,18 +147,22 @@ impl Gpu {
     }
 
     /// Loses the device, as when its driver is reset: for tests of what becomes of that.
+    #[doc(hidden)]
     pub fn lose(&self) {
         self.device.destroy();
     }
 
-    /// Notes a fault; the first one is logged and stands.
+    /// Makes sure that nothing went wrong so far.
+    pub(crate) fn check(&self) -> Result<(), GpuError> {
+        let Some(fault) = self.fault() else { return Ok(()) };
+        self.logged.call_once(|| tracing::error!("{fault}"));
+        Err(fault)
+    }
+
+    /// Notes a fault; the first one stands.
     pub(crate) fn fail(&self, reason: String) -> GpuError {
-        let is_first = self.fault.set(reason).is_ok();
-        let error = self.fault().expect("just set");
-        if is_first {
-            tracing::error!("{error}");
-        }
-        error
+        let _ = self.fault.set(reason);
+        self.check().expect_err("a fault was just set")
     }
 }
 

@@ -50,9 +50,7 @@ impl Gpu {
     /// If the device fails, now or earlier.
     pub(crate) fn run<T: Pod>(&self, record: impl FnOnce(&mut Work) -> (Buffer, usize)) -> Result<Vec<T>, GpuError> {
         let _place = self.limit.enter();
-        if let Some(fault) = self.fault() {
-            return Err(fault);
-        }
+        self.check()?;
         self.try_run(record).map_err(|reason| self.fail(reason))
     }
 
@@ -118,9 +116,7 @@ impl Gpu {
     /// # Errors
     /// If the device has not enough memory, or failed.
     pub(crate) fn keep<T: Pod>(&self, values: &[T]) -> Result<Buffer, GpuError> {
-        if let Some(fault) = self.fault() {
-            return Err(fault);
-        }
+        self.check()?;
         let bytes: &[u8] = bytemuck::cast_slice(values);
         let made = self.guarded(|| {
             let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
