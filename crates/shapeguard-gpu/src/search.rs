@@ -39,7 +39,14 @@ const PROPOSAL_VALUES: usize = 1 + 2 * CANDIDATES;
 /// Bank search on a device.
 pub struct GpuSearch {
     gpu: Arc<Gpu>,
-    banks: Mutex<Vec<(Weak<Vec<f32>>, Arc<DeviceBank>)>>,
+    banks: Mutex<Vec<KnownBank>>,
+}
+
+/// A bank that is on the device, the oldest first.
+struct KnownBank {
+    /// Held weakly, so that the address stays this bank's.
+    values: Weak<Vec<f32>>,
+    on_device: Arc<DeviceBank>,
 }
 
 /// A bank on the device.
@@ -91,20 +98,20 @@ impl GpuSearch {
     fn bank(&self, bank: &Matrix) -> Result<Arc<DeviceBank>, GpuError> {
         // Held while uploading: two threads with the same bank would do it twice.
         let mut banks = self.banks.lock().unwrap_or_else(PoisonError::into_inner);
-        banks.retain(|(values, _)| values.strong_count() > 0);
-        let known = |(values, _): &&(Weak<Vec<f32>>, _)| std::ptr::eq(values.as_ptr(), Arc::as_ptr(bank.shared()));
-        if let Some((_, found)) = banks.iter().find(known) {
-            return Ok(Arc::clone(found));
+        banks.retain(|known| known.values.strong_count() > 0);
+        let is_it = |known: &&KnownBank| std::ptr::eq(known.values.as_ptr(), Arc::as_ptr(bank.shared()));
+        if let Some(known) = banks.iter().find(is_it) {
+            return Ok(Arc::clone(&known.on_device));
         }
-        let uploaded = Arc::new(DeviceBank::upload(&self.gpu, bank)?);
+        let on_device = Arc::new(DeviceBank::upload(&self.gpu, bank)?);
         if banks.len() == BANKS {
             banks.remove(0);
         }
-        banks.push((Arc::downgrade(bank.shared()), Arc::clone(&uploaded)));
-        Ok(uploaded)
+        banks.push(KnownBank { values: Arc::downgrade(bank.shared()), on_device: Arc::clone(&on_device) });
+        Ok(on_device)
     }
 
-    /// The proposals of each part for the queries `first..last`; `None` for a query with too many candidates.
+    /// Each query's proposals, one of each part; `None` for a query with too many candidates.
     fn propose(
         &self,
         bank: &DeviceBank,

@@ -145,7 +145,7 @@ impl Work<'_> {
 
     /// A buffer of this work with the given values.
     pub(crate) fn upload<T: Pod>(&mut self, values: &[T]) -> Buffer {
-        let buffer = self.scratch(values.len() * size_of::<T>() / size_of::<f32>());
+        let buffer = self.scratch(size_of_val(values).div_ceil(size_of::<f32>()));
         self.gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(values));
         buffer
     }
