@@ -33,15 +33,23 @@ pub const STEPS: &[Step] = &[
     },
     Step { name: "spelling", about: "typos, in British spelling", run: spelling::check },
     Step { name: "clippy", about: "all targets, all features, warnings are errors", run: clippy },
+    Step {
+        name: "default",
+        about: "clippy of the program as it is built by default: without training, and with its own dependencies alone",
+        run: default_build,
+    },
     Step { name: "docs", about: "rustdoc of every crate, warnings are errors", run: docs },
     Step { name: "tests", about: "all tests, documentation examples included", run: tests },
 ];
 
-// One profile and one feature set throughout: what one step has built, the next one finds.
+// One profile and one feature set: what one step has built, the next one finds. The default build is the exception: it has
+// code of its own, and features of dependencies that other crates turn on could hide that it lacks them. So it is checked
+// as a user builds it. It shares most dependencies with the other steps and does without the tensor framework.
 
 const FORMAT: &[&str] = &["fmt", "--all", "--check"];
 const CLIPPY: &[&str] =
     &["clippy", "--workspace", "--all-targets", "--all-features", "--release", "--", "-D", "warnings"];
+const DEFAULT_BUILD: &[&str] = &["clippy", "--package", "shapeguard-cli", "--release", "--", "-D", "warnings"];
 const DOCS: &[&str] = &["doc", "--workspace", "--no-deps", "--all-features", "--release"];
 // Every test binary runs even if an earlier one fails, so that one run shows all failures.
 const TESTS: &[&str] = &["test", "--workspace", "--all-features", "--release", "--no-fail-fast"];
@@ -56,6 +64,10 @@ fn format(workspace: &Workspace) -> Result<Findings> {
 
 fn clippy(workspace: &Workspace) -> Result<Findings> {
     pass_through(cargo(&workspace.root).args(CLIPPY))
+}
+
+fn default_build(workspace: &Workspace) -> Result<Findings> {
+    pass_through(cargo(&workspace.root).args(DEFAULT_BUILD))
 }
 
 fn docs(workspace: &Workspace) -> Result<Findings> {
@@ -164,11 +176,16 @@ mod tests {
     }
 
     #[test]
-    fn every_compiling_step_uses_one_profile_one_feature_set_and_the_whole_workspace() {
+    fn every_compiling_step_uses_one_profile_and_all_but_the_default_build_one_feature_set_and_the_whole_workspace() {
         for arguments in [CLIPPY, DOCS, TESTS] {
             for needed in ["--release", "--all-features", "--workspace"] {
                 assert!(arguments.contains(&needed), "{arguments:?} lacks {needed}");
             }
+        }
+        assert!(DEFAULT_BUILD.contains(&"--release"));
+        // Other members' features, or those of tests, must not help the program to compile.
+        for foreign in ["--workspace", "--all-features", "--features", "--all-targets", "--tests"] {
+            assert!(!DEFAULT_BUILD.contains(&foreign), "{foreign}");
         }
         // Any of these would leave the documentation's examples out of the tests.
         assert!(!TESTS.iter().any(|argument| ["--all-targets", "--lib", "--tests"].contains(argument)));

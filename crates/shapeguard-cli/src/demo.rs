@@ -9,7 +9,7 @@ use shapeguard::evaluation::{Evaluation, GOOD};
 use shapeguard::outputs::{RecordVerdict, ScanRecord};
 use shapeguard::{Detector, Verdict, model_file, presets, report};
 use shapeguard_data::simulator::Suite;
-use shapeguard_data::{Dataset, atomic_write, discover_scans, write_json};
+use shapeguard_data::{Dataset, atomic_write, check_folder, discover_scans, write_json};
 
 use crate::Outcome;
 use crate::device::Device;
@@ -100,6 +100,7 @@ fn make_folder(out: &Path, force: bool) -> Result<()> {
             std::fs::remove_dir_all(out).with_context(|| format!("cannot remove {}", out.display()))?;
         }
     }
+    check_folder(out)?;
     // First of all: a demo that was interrupted can be replaced too.
     let version = env!("CARGO_PKG_VERSION");
     let text =
@@ -157,29 +158,45 @@ fn summary(
         line(format!("  {} not judged, see {RESULTS}", counted(evaluation.not_judged, "scan")));
     }
 
-    let show = |name: &Path, what: &str| format!("  {:44} {what}", out.join(name).display());
-    line("Open".to_owned());
-    line(show(Path::new(REPORT), "figures, curves, best and worst scans"));
+    let mut open = vec![(out.join(REPORT), "figures, curves, best and worst scans".to_owned())];
     let highest = records
         .iter()
         .filter(|record| record.verdict != RecordVerdict::NotJudged)
         .max_by(|a, b| a.score.unwrap_or_default().total_cmp(&b.score.unwrap_or_default()));
     if let Some((record, files)) = highest.and_then(|record| Some((record, record.files.as_ref()?))) {
         let times = f64::from(record.score.unwrap_or_default() / record.threshold);
-        let what = format!("the highest score, {} times the threshold", number(times));
-        line(format!("  {:44} {what}", files.overlay.display()));
+        open.push((files.overlay.clone(), format!("the highest score, {} times the threshold", number(times))));
         if let Some(ply) = &files.ply {
-            line(format!("  {:44} the same as a point cloud, for MeshLab, CloudCompare or Blender", ply.display()));
+            let what = "the same as a point cloud, for MeshLab, CloudCompare or Blender";
+            open.push((ply.clone(), what.to_owned()));
         }
     }
-    line(show(Path::new(RESULTS), "verdict, score and place of the peak, scan by scan"));
+    open.push((out.join(RESULTS), "verdict, score and place of the peak, scan by scan".to_owned()));
+    line("Open".to_owned());
+    columns(&open).into_iter().for_each(&mut line);
     line(format!("Try\n  shapeguard inspect {} {} --human", model.display(), tests.display()));
     text
+}
+
+/// Files and what is in them, one below the other.
+fn columns(rows: &[(PathBuf, String)]) -> Vec<String> {
+    let paths: Vec<String> = rows.iter().map(|(path, _)| path.display().to_string()).collect();
+    let width = paths.iter().map(|path| path.chars().count()).max().unwrap_or_default();
+    paths.iter().zip(rows).map(|(path, (_, what))| format!("  {path:width$}  {what}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_files_descriptions_stand_in_one_column_however_long_the_paths() {
+        let long = Path::new("/über").join("folder".repeat(20)).join("pictures/hole-001.ply");
+        let lines = columns(&[("demo/report.html".into(), "first".into()), (long, "second".into())]);
+        let column = |line: &str, what: &str| line.split_once(what).unwrap().0.chars().count();
+        assert_eq!(column(&lines[0], "first"), column(&lines[1], "second"));
+        assert!(lines[1].ends_with("hole-001.ply  second"), "{lines:?}");
+    }
 
     #[test]
     fn only_a_folder_that_a_demo_made_is_replaced_and_only_by_consent() {

@@ -1,12 +1,13 @@
 //! `shapeguard evaluate`: how well a model does on scans whose defects are known.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 use serde::Serialize;
+use shapeguard::bench::peak_memory_bytes;
 use shapeguard::evaluation::{ChannelMetrics, Evaluation, GOOD, KindMetrics, LabelledScan, LoadFault, evaluate};
 use shapeguard::report::{self, StripPng, channel_name};
 use shapeguard::{Detector, Verdict, model_file};
@@ -140,18 +141,6 @@ pub(crate) fn measure(
     })
 }
 
-/// Largest resident memory of this process so far, where the system tells.
-fn peak_memory_bytes() -> Option<u64> {
-    high_water_mark(&std::fs::read_to_string(Path::new("/proc/self/status")).ok()?)
-}
-
-/// `VmHWM` of Linux's process status, which is in KiB.
-fn high_water_mark(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
-}
-
 fn table(measured: &Measured) -> String {
     let evaluation = &measured.evaluation;
     let mut text = String::new();
@@ -242,16 +231,4 @@ fn rows(kind: &KindMetrics) -> Vec<String> {
 
 fn figure(value: Option<f64>) -> String {
     value.map_or_else(|| "    -".to_owned(), |value| format!("{value:.3}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_high_water_mark_is_read_in_bytes() {
-        assert_eq!(high_water_mark("Name:\tx\nVmHWM:\t  123456 kB\nVmRSS:\t 1 kB\n"), Some(123_456 * 1024));
-        assert_eq!(high_water_mark("Name:\tx\n"), None);
-        assert_eq!(high_water_mark("VmHWM:\tmuch\n"), None);
-    }
 }

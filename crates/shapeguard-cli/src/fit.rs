@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use shapeguard::experts::Experts;
-use shapeguard::{Detector, FitInputs, model_file, presets};
+use shapeguard::{Detector, FitError, FitInputs, model_file, presets};
 use shapeguard_core::calibration::{Threshold, ThresholdBasis};
 use shapeguard_core::seams::Progress;
 use shapeguard_core::settings::Settings;
@@ -166,7 +166,16 @@ pub(crate) fn fit(
     skip_unusable: bool,
     progress: &dyn Progress,
 ) -> Result<Detector> {
-    reader.check_masks(dataset.train.iter().chain(&dataset.validation).map(|entry| &entry.source))?;
+    let sources = || dataset.train.iter().chain(&dataset.validation).map(|entry| &entry.source);
+    reader.check_masks(sources())?;
+    if !skip_unusable {
+        // Reading them would tell the same, after the work on all others.
+        let halves: Vec<String> =
+            sources().filter_map(|source| source.check_partner().err()).map(|error| format!("  {error}")).collect();
+        if !halves.is_empty() {
+            return Err(FitError::UnusableScans { count: halves.len(), list: halves.join("\n") }.into());
+        }
+    }
     let experts = device.place(Experts::from_settings(&settings.experts)?)?;
     let inputs = FitInputs { name, train: &dataset.train, validation: &dataset.validation, skip_unusable };
     let load = |entry: &SampleEntry| reader.load(&entry.source);

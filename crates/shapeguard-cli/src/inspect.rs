@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use shapeguard::outputs::{OutputFiles, RecordVerdict, ScanRecord, unique_names};
 use shapeguard::{Detector, model_file};
 use shapeguard_core::seams::Progress;
-use shapeguard_data::{DataError, ScanSource};
+use shapeguard_data::{DataError, ScanSource, check_folder};
 
 use crate::Outcome;
 use crate::device::DeviceOption;
@@ -23,7 +23,7 @@ const SCANS_IN_FLIGHT_PER_THREAD: usize = 2;
 /// Judge scans: one JSON line for each, in the order given.
 ///
 /// Exit code 0: all are good; 1: some are rejected; 2: an error, or some cannot be judged (verdict "not-judged" with a
-/// "reason").
+/// "reason"), or some pictures cannot be written (the verdict stands, "warnings" say why).
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  shapeguard inspect part.shapeguard parts/new/*.ply\n  shapeguard inspect part.shapeguard parts/test --out pictures --ply --human"
@@ -135,7 +135,7 @@ pub(crate) fn inspect_all(
 /// The scans with the pictures that each will have.
 ///
 /// # Errors
-/// If pictures would overwrite something.
+/// If pictures would overwrite something, or their folder cannot be made or written to.
 pub(crate) fn tasks(sources: Vec<ScanSource>, out: Option<&Path>, ply: bool, force: bool) -> Result<Vec<Task>> {
     let Some(folder) = out else {
         return Ok(sources.into_iter().map(|source| Task { source, files: None }).collect());
@@ -143,6 +143,7 @@ pub(crate) fn tasks(sources: Vec<ScanSource>, out: Option<&Path>, ply: bool, for
     let files: Vec<OutputFiles> =
         unique_names(&sources).iter().map(|name| OutputFiles::named(folder, name, ply)).collect();
     refuse_pictures(&files, &sources, force)?;
+    check_folder(folder)?;
     Ok(sources.into_iter().zip(files).map(|(source, files)| Task { source, files: Some(files) }).collect())
 }
 
@@ -167,7 +168,8 @@ fn refuse_pictures(files: &[OutputFiles], sources: &[ScanSource], force: bool) -
     Ok(())
 }
 
-fn inspect_one(task: &Task, detector: &Detector, reader: &ScanReader, force: bool) -> Done {
+/// Reads and judges one scan, and writes its pictures.
+pub(crate) fn inspect_one(task: &Task, detector: &Detector, reader: &ScanReader, force: bool) -> Done {
     let name = task.source.cloud.display().to_string();
     let start = Instant::now();
     let not_judged = |reason: String| Done {

@@ -4,6 +4,7 @@
 //! to stderr. Exit codes: 0 for success (`inspect`: all scans good), 1 for rejected scans, 2 for errors and scans that
 //! could not be judged.
 
+pub mod bench;
 pub mod demo;
 pub mod device;
 pub mod evaluate;
@@ -34,6 +35,9 @@ use progress::Bars;
 const HELP_COLUMNS: usize = 100;
 /// Position of the options that every command has, behind its own.
 const LATE: usize = 900;
+/// What the list of commands says of `train-expert`, whether it is built in or not.
+pub(crate) const TRAIN_EXPERT_ABOUT: &str =
+    "Train the shape expert, or measure one (in builds with the feature `train`)";
 
 /// Finds defects on manufactured parts from one scan of a 3D camera, learning from good parts only.
 #[derive(Debug, Parser)]
@@ -62,14 +66,15 @@ enum Command {
     Fit(fit::FitArgs),
     Inspect(inspect::InspectArgs),
     Evaluate(evaluate::EvaluateArgs),
+    Bench(bench::BenchArgs),
     Info(info::InfoArgs),
     Preset(preset::PresetArgs),
     Weights(weights::WeightsArgs),
     #[cfg(feature = "train")]
     TrainExpert(Box<train_expert::TrainExpertArgs>),
-    /// Says how to get the command, whatever follows it.
+    // Listed all the same, so that who needs it learns how to get it, and the list of commands is one in both builds.
     #[cfg(not(feature = "train"))]
-    #[command(hide = true, disable_help_flag = true)]
+    #[command(about = TRAIN_EXPERT_ABOUT, disable_help_flag = true)]
     TrainExpert {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
         _anything: Vec<std::ffi::OsString>,
@@ -123,6 +128,7 @@ fn run(command: Command, bars: &Bars) -> Result<Outcome> {
         Command::Fit(args) => fit::run(&args, bars).map(done),
         Command::Inspect(args) => inspect::run(&args, bars),
         Command::Evaluate(args) => evaluate::run(&args, bars),
+        Command::Bench(args) => bench::run(&args, bars).map(done),
         Command::Info(args) => info::run(&args).map(done),
         Command::Preset(args) => preset::run(&args).map(done),
         Command::Weights(args) => weights::run(&args).map(done),
@@ -172,7 +178,6 @@ fn report(error: &anyhow::Error) {
     }
     let hint = error.chain().filter_map(|cause| cause.downcast_ref::<DataError>()).find_map(|error| match error {
         DataError::Exists { .. } => Some("pass --force to overwrite"),
-        DataError::TooLarge { .. } => Some("the pixel limit is --max-megapixels"),
         _ => None,
     });
     if let Some(hint) = hint {
@@ -195,7 +200,8 @@ mod tests {
     #[test]
     fn every_command_has_an_example() {
         fn check(command: &clap::Command) {
-            if command.is_hide_set() {
+            if command.is_disable_help_flag_set() {
+                // Stands for a command that is not built in: it has no help of its own.
                 return;
             }
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use serde::Serialize;
-use shapeguard_data::DataError;
+use shapeguard_data::{DataError, check_folder};
 
 /// Prints text as it is.
 ///
@@ -29,7 +29,7 @@ pub fn json(value: &impl Serialize) -> Result<()> {
 /// Refuses to start a long computation whose result could not be written in the end.
 ///
 /// # Errors
-/// If the file exists and may not be overwritten, or is a folder.
+/// If the file exists and may not be overwritten, is a folder, or its own folder cannot be made or written to.
 pub fn refuse_existing(path: &Path, force: bool) -> Result<()> {
     if path.is_dir() {
         bail!("{}: expected the name of a file, found a folder; give a file in it", path.display());
@@ -37,7 +37,7 @@ pub fn refuse_existing(path: &Path, force: bool) -> Result<()> {
     if !force && path.symlink_metadata().is_ok() {
         return Err(DataError::Exists { path: path.to_path_buf() }.into());
     }
-    Ok(())
+    Ok(check_folder(path.parent().unwrap_or(Path::new("")))?)
 }
 
 /// A number with four significant digits.
@@ -105,5 +105,9 @@ mod tests {
         assert!(refuse_existing(&file, false).unwrap_err().to_string().contains("exists already"));
         refuse_existing(&file, true).unwrap();
         assert!(refuse_existing(folder.path(), true).unwrap_err().to_string().contains("found a folder"));
+        refuse_existing(&folder.path().join("new/folder/model"), false).unwrap();
+        refuse_existing(Path::new("of-the-working-directory"), false).unwrap();
+        let below_a_file = refuse_existing(&file.join("model"), true).unwrap_err().to_string();
+        assert!(below_a_file.contains("model is not a folder"), "{below_a_file}");
     }
 }

@@ -6,8 +6,8 @@ use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 use serde_json::json;
 use shapeguard_core::seams::Progress;
-use shapeguard_data::DataError;
 use shapeguard_data::simulator::{Category, Suite, SuiteError};
+use shapeguard_data::{DataError, check_folder};
 
 use crate::output;
 use crate::progress::Bars;
@@ -106,6 +106,7 @@ pub fn run(args: &SimulateArgs, bars: &Bars) -> Result<()> {
             refuse_filled(&out.join(category.name()))?;
         }
     }
+    check_folder(out)?;
     let mut written = Vec::new();
     for suite in &suites {
         let folders = suite.write(out, args.force, bars)?;
@@ -157,6 +158,10 @@ fn own_suite(categories: &[String], own: &OwnOptions) -> Result<Suite> {
     {
         ensure!(count <= MOST_SCANS, "{option}: expected at most {MOST_SCANS} scans, found {count}");
     }
+    ensure!(
+        own.train + own.validation + own.good + own.defective > 0,
+        "--train, --validation, --good and --defective: expected at least one scan in all, found 0 of each; leave one of them out for its default"
+    );
     if let Some(unknown) = categories.iter().find(|name| Category::by_name(name).is_none()) {
         let known: Vec<_> = Category::list().iter().map(|category| category.name()).collect();
         bail!("there is no category {unknown:?}; there are {}", known.join(", "));
@@ -272,6 +277,9 @@ mod tests {
         }
         let error = own_suite(&["gear".into()], &OwnOptions { good: usize::MAX, ..own() }).unwrap_err().to_string();
         assert!(error.contains("--good"), "{error}");
+        let none = OwnOptions { train: 0, validation: 0, good: 0, defective: 0, ..own() };
+        let error = own_suite(&["gear".into()], &none).unwrap_err().to_string();
+        assert!(error.contains("at least one scan in all"), "{error}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use shapeguard_core::foreground::segment;
 use shapeguard_core::patches::extract_patches;
 use shapeguard_core::resample::resample;
 use shapeguard_core::sample::Scan;
-use shapeguard_core::seams::Progress;
+use shapeguard_core::seams::{IMAGE_SIDE, Progress};
 use shapeguard_core::settings::{PatchSettings, Preset, Settings};
 use shapeguard_data::simulator::{Category, simulate_scan};
 use shapeguard_data::{Dataset, ReadOptions, atomic_write, category_roots, read_scan};
@@ -46,6 +46,7 @@ const LOG_STEPS: usize = 50;
 /// Train the shape expert, or measure one.
 #[derive(Debug, clap::Args)]
 #[command(
+    about = crate::TRAIN_EXPERT_ABOUT,
     after_help = "Example:\n  shapeguard train-expert --architecture compact --steps 10000 --half \\\n      --checkpoint compact.checkpoint --out shape-compact.safetensors"
 )]
 pub struct TrainExpertArgs {
@@ -310,7 +311,7 @@ fn patch_settings() -> PatchSettings {
 
 fn patches_of(scan: &Scan) -> Result<Vec<TrainingPatch>> {
     let settings = Settings::preset(Preset::Default);
-    let sample = resample(&segment(scan, &settings.foreground, None, settings.seed)?);
+    let sample = resample(&segment(scan, &settings.foreground, None, settings.seed)?, IMAGE_SIDE);
     let patches = extract_patches(&sample, &patch_settings())?;
     let points = normalised_patch_points(&patches);
     Ok(points.chunks_exact(patches.points_per_patch).map(|points| TrainingPatch { points: points.to_vec() }).collect())
@@ -334,7 +335,7 @@ fn held_back_patches(category: Category, index: u64) -> Result<Vec<HeldBackPatch
     let simulated = simulate_scan(category, SIMULATION_SEED, index, None);
     let surface = Arc::new(simulated.surface);
     let settings = Settings::preset(Preset::Default);
-    let sample = resample(&segment(&simulated.scan, &settings.foreground, None, settings.seed)?);
+    let sample = resample(&segment(&simulated.scan, &settings.foreground, None, settings.seed)?, IMAGE_SIDE);
     let patches = extract_patches(&sample, &patch_settings())?;
     let points = normalised_patch_points(&patches);
     let points_m = sample.cloud.points_m().as_slice();

@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .collect();
         let labels = timed("DBSCAN", || cluster::dbscan(&points, f.cluster_eps_m, f.cluster_min_points));
         let part = timed("foreground in all (segment)", || segment(&scene.scan, f, None, settings.seed))?;
-        let sample = timed("resample", || resample(&part));
+        let sample = timed("resample", || resample(&part, settings.image.side_px));
         let patches = timed("extract_patches", || extract_patches(&sample, &settings.patches))?;
         timed("normalised_patch_points", || normalised_patch_points(&patches));
         let cells = timed("patch_cells", || patch_cells(&patches, &settings.patches));

@@ -7,16 +7,20 @@
 
 use crate::fusion::gaussian_blur;
 use crate::scoring::{ExpertScores, SampleScores};
-use crate::settings::FusionSettings;
+use crate::settings::{FusionRule, FusionSettings};
 use serde::{Deserialize, Serialize};
 
-/// The affine map `a * rgb + b`.
+/// The affine map `a * rgb + b`, and the scale that it leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alignment {
     /// `sd_sdf / sd_rgb`.
     pub a: f32,
     /// `mean_sdf - a * mean_rgb`.
     pub b: f32,
+    /// Mean of the good samples' SDF scores, and so of their aligned RGB scores.
+    pub mean: f32,
+    /// Their deviation.
+    pub deviation: f32,
 }
 
 /// Why there is no alignment.
@@ -41,6 +45,14 @@ pub enum AlignmentError {
         /// Their common value.
         mean: f64,
     },
+    /// The SDF scores are all alike, but the fusion rule measures in their deviations.
+    #[error(
+        "the SDF scores of the good samples are all {mean}, so there is no deviation to measure scores in; check that the samples are different scans, or set fusion.rule = \"maximum\""
+    )]
+    ShapeDoesNotVary {
+        /// Their common value.
+        mean: f32,
+    },
     /// A score is no number, or too large.
     #[error(
         "the good samples' scores have no finite mean and deviation (SDF {shape}, RGB {appearance}); check the experts' weights"
@@ -58,6 +70,21 @@ pub enum AlignmentError {
 pub struct AlignmentStatistics {
     shape: Moments,
     appearance: Moments,
+}
+
+impl Alignment {
+    /// Makes sure that the fusion rule can work with it.
+    ///
+    /// # Errors
+    /// If it measures in deviations and there is none.
+    pub fn check(self, rule: FusionRule) -> Result<Self, AlignmentError> {
+        match rule {
+            FusionRule::RootSumSquares if self.deviation <= 0.0 => {
+                Err(AlignmentError::ShapeDoesNotVary { mean: self.mean })
+            }
+            _ => Ok(self),
+        }
+    }
 }
 
 impl AlignmentStatistics {
@@ -81,7 +108,12 @@ impl AlignmentStatistics {
             return Err(AlignmentError::AppearanceDoesNotVary { mean: appearance.mean });
         }
         let a = sd_shape / sd_appearance;
-        let alignment = Alignment { a: a as f32, b: (shape.mean - a * appearance.mean) as f32 };
+        let alignment = Alignment {
+            a: a as f32,
+            b: (shape.mean - a * appearance.mean) as f32,
+            mean: shape.mean as f32,
+            deviation: sd_shape as f32,
+        };
         if !(alignment.a.is_finite() && alignment.b.is_finite()) {
             return Err(AlignmentError::NotFinite { shape: shape.mean, appearance: appearance.mean });
         }
@@ -190,7 +222,7 @@ mod tests {
         let appearance: Vec<_> = (0..50).map(|i| Some((i as f32 * 1.9).cos() * 3.0 + 7.0)).collect();
         let mut statistics = AlignmentStatistics::default();
         statistics.add(&scores(&shape, &appearance), &unblurred());
-        let Alignment { a, b } = statistics.finish().unwrap();
+        let Alignment { a, b, .. } = statistics.finish().unwrap();
         for sign in [-3.0, 3.0] {
             let from = statistics.appearance.mean + sign * statistics.appearance.deviation();
             let to = statistics.shape.mean + sign * statistics.shape.deviation();

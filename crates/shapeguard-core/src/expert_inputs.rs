@@ -4,11 +4,8 @@
 use rayon::prelude::*;
 
 use crate::patches::PatchSet;
-use crate::seams::{CELL_COUNT, CELL_GRID_SIDE, IMAGE_SIDE};
+use crate::seams::CELL_PX;
 use crate::settings::{CellNeighbourhood, PatchSettings};
-
-/// Side of a cell, pixels (paper: 8).
-const CELL_SIDE_PX: usize = IMAGE_SIDE / CELL_GRID_SIDE;
 
 /// The normalised points of all patches, patch after patch: each patch scaled by 1 / (its largest axis extent),
 /// then centred on its mean.
@@ -48,30 +45,31 @@ pub fn extent_and_mean(points: impl Iterator<Item = [f32; 3]>) -> (f32, [f32; 3]
 
 /// The cells of each patch, ascending: those of its points, dilated, never across the image's border.
 pub fn patch_cells(patches: &PatchSet, settings: &PatchSettings) -> Vec<Vec<u32>> {
+    let (image_side, grid_side) = (patches.image_side, patches.image_side / CELL_PX);
     let cell_of_point: Vec<usize> = patches
         .pixels
         .iter()
         .map(|pixel| {
-            let (row, col) = (*pixel as usize / IMAGE_SIDE, *pixel as usize % IMAGE_SIDE);
-            row / CELL_SIDE_PX * CELL_GRID_SIDE + col / CELL_SIDE_PX
+            let (row, col) = (*pixel as usize / image_side, *pixel as usize % image_side);
+            row / CELL_PX * grid_side + col / CELL_PX
         })
         .collect();
-    let offsets = neighbourhood(settings);
+    let offsets = neighbourhood(settings, grid_side);
     patches
         .patches
         .par_iter()
         .map(|patch| {
-            let mut touched = [false; CELL_COUNT];
+            let mut touched = vec![false; grid_side * grid_side];
             patch.members.iter().for_each(|member| touched[cell_of_point[*member as usize]] = true);
-            dilated(&touched, &offsets)
+            dilated(&touched, grid_side, &offsets)
         })
         .collect()
 }
 
 /// Row and column offsets of the cells that a cell brings along, itself included.
-fn neighbourhood(settings: &PatchSettings) -> Vec<(isize, isize)> {
+fn neighbourhood(settings: &PatchSettings, grid_side: usize) -> Vec<(isize, isize)> {
     // A longer reach covers the whole grid already.
-    let reach = settings.cell_dilation.min(2 * CELL_GRID_SIDE) as isize;
+    let reach = settings.cell_dilation.min(2 * grid_side) as isize;
     let is_near = |row: isize, col: isize| match settings.cell_neighbourhood {
         CellNeighbourhood::CityBlock => row.abs() + col.abs() <= reach,
         CellNeighbourhood::Square => true,
@@ -80,14 +78,14 @@ fn neighbourhood(settings: &PatchSettings) -> Vec<(isize, isize)> {
     range().flat_map(|row| range().map(move |col| (row, col))).filter(|(row, col)| is_near(*row, *col)).collect()
 }
 
-fn dilated(touched: &[bool; CELL_COUNT], offsets: &[(isize, isize)]) -> Vec<u32> {
-    let inside = |x: isize| (0..CELL_GRID_SIDE as isize).contains(&x);
-    let mut used = [false; CELL_COUNT];
-    for cell in (0..CELL_COUNT).filter(|cell| touched[*cell]) {
-        let (row, col) = ((cell / CELL_GRID_SIDE) as isize, (cell % CELL_GRID_SIDE) as isize);
+fn dilated(touched: &[bool], grid_side: usize, offsets: &[(isize, isize)]) -> Vec<u32> {
+    let inside = |x: isize| (0..grid_side as isize).contains(&x);
+    let mut used = vec![false; touched.len()];
+    for cell in (0..touched.len()).filter(|cell| touched[*cell]) {
+        let (row, col) = ((cell / grid_side) as isize, (cell % grid_side) as isize);
         for (down, right) in offsets {
             if inside(row + down) && inside(col + right) {
-                used[(row + down) as usize * CELL_GRID_SIDE + (col + right) as usize] = true;
+                used[(row + down) as usize * grid_side + (col + right) as usize] = true;
             }
         }
     }
@@ -98,6 +96,7 @@ fn dilated(touched: &[bool; CELL_COUNT], offsets: &[(isize, isize)]) -> Vec<u32>
 mod tests {
     use super::*;
     use crate::patches::Patch;
+    use crate::seams::{CELL_COUNT, IMAGE_SIDE};
     use crate::settings::{Preset, Settings};
 
     /// One patch of the given pixels on a plane, `x = col`, `y = row`.
@@ -105,7 +104,14 @@ mod tests {
         let members = (0..pixels.len() as u32).collect();
         let positions = pixels.iter().map(|p| [(p % 224) as f32 / 224.0, (p / 224) as f32 / 224.0, 0.5]).collect();
         let points_per_patch = pixels.len();
-        PatchSet { pixels, positions, patches: vec![Patch { centre: 0, members }], points_per_patch, added_centres: 0 }
+        PatchSet {
+            image_side: IMAGE_SIDE,
+            pixels,
+            positions,
+            patches: vec![Patch { centre: 0, members }],
+            points_per_patch,
+            added_centres: 0,
+        }
     }
 
     /// The 500 or so pixels of a disc: a patch on a surface that faces the camera.
@@ -141,6 +147,15 @@ mod tests {
         assert_eq!(patch_cells(&one_patch(vec![0, 7, 8]), &none), vec![vec![0, 1]]);
         let all = PatchSettings { cell_dilation: usize::MAX, ..city_block };
         assert_eq!(patch_cells(&one_patch(vec![0]), &all)[0].len(), CELL_COUNT);
+    }
+
+    #[test]
+    fn cells_follow_the_side_of_the_image() {
+        let none = PatchSettings { cell_dilation: 0, ..Settings::preset(Preset::Paper).patches };
+        // Of 320 pixels a side there are 40 x 40 cells.
+        let mut patch = one_patch(vec![319, 8 * 320, 320 * 320 - 1]);
+        patch.image_side = 320;
+        assert_eq!(patch_cells(&patch, &none), vec![vec![39, 40, 1599]]);
     }
 
     #[test]

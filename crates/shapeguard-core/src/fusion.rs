@@ -1,17 +1,21 @@
 //! Blur, fusion of the two experts' maps, and sample scores (paper section 3.4; docs/method.md, "Alignment, fusion, scores").
 //!
 //! The published implementation blurs in 8 bits and by boxes; this is a true Gaussian, so that weak isolated scores
-//! survive. Test: `a_weak_score_beside_a_strong_one_survives_the_blur`.
+//! survive. Test: `a_weak_score_beside_a_strong_one_survives_the_blur`. The rule `root-sum-squares` and the sample scores `fused-top` and
+//! `product-top` are ours.
 
 use crate::alignment::Alignment;
 use crate::grid::{Grid, ScoreMap};
 use crate::scoring::SampleScores;
-use crate::settings::{FusionSettings, SampleScoring};
+use crate::settings::{FusionRule, FusionSettings, SampleScoring};
 
 /// `SampleScoring::FusedTop` averages one of this many pixels.
 const TOP_ONE_OF: usize = 1000;
+/// `SampleScoring::ProductTop` averages one of this many pixels: about the size of a small defect.
+const PRODUCT_TOP_ONE_OF: usize = 250;
 
-/// Longest half width of a kernel: far beyond any sensible blur, and little enough to allocate.
+/// Longest half width of a kernel: far beyond any sensible blur, and little enough to allocate. The settings
+/// are checked elsewhere; [`gaussian_blur`] itself takes any numbers, and a huge one would ask for more than all memory.
 const LARGEST_RADIUS_PX: f32 = 4096.0;
 
 /// The final maps of a sample, all blurred.
@@ -36,14 +40,30 @@ pub struct Scores {
     pub fused: f32,
 }
 
-/// Fuses two experts' scores to final maps: `blur(max(max(a * rgb + b, 0), sdf))`.
+/// Fuses two experts' scores to final maps. By [`FusionRule::Maximum`], the paper's, the fused map is
+/// `blur(max(max(a * rgb + b, 0), sdf))`; by [`FusionRule::RootSumSquares`] it is [`root_sum_squares`] of both blurred maps.
 pub fn fuse(scores: &SampleScores, alignment: Alignment, settings: &FusionSettings) -> AnomalyMaps {
     let blur = |map: &ScoreMap| gaussian_blur(map, settings.blur_sigma_px, settings.blur_truncate);
-    AnomalyMaps {
-        shape: blur(&scores.shape.map),
-        appearance: blur(&scores.appearance.map),
-        fused: blur(&fuse_unblurred(&scores.shape.map, &scores.appearance.map, alignment)),
-    }
+    let (shape, appearance) = (blur(&scores.shape.map), blur(&scores.appearance.map));
+    let fused = match settings.rule {
+        FusionRule::Maximum => blur(&fuse_unblurred(&scores.shape.map, &scores.appearance.map, alignment)),
+        FusionRule::RootSumSquares => root_sum_squares(&shape, &appearance, alignment),
+    };
+    AnomalyMaps { shape, appearance, fused }
+}
+
+/// Both scores in deviations above the mean of good parts, cut at 0, and of the two the root of the sum of squares: what both
+/// experts see counts more than what one sees, and what neither sees is 0. Ours.
+///
+/// # Panics
+/// If the maps' sizes differ: a bug of the caller.
+pub fn root_sum_squares(shape: &ScoreMap, appearance: &ScoreMap, alignment: Alignment) -> ScoreMap {
+    assert_eq!(shape.size(), appearance.size(), "both experts' maps must have one size");
+    let above = |score: f32| larger((score - alignment.mean) / alignment.deviation, 0.0);
+    Grid::from_fn(shape.size(), |row, col| {
+        let (of_shape, aligned) = (above(shape[(row, col)]), above(alignment.a * appearance[(row, col)] + alignment.b));
+        (of_shape * of_shape + aligned * aligned).sqrt()
+    })
 }
 
 /// `max(max(a * rgb + b, 0), sdf)` pixel by pixel, background included.
@@ -64,15 +84,16 @@ pub fn sample_scores(scores: &SampleScores, maps: &AnomalyMaps, settings: &Fusio
     let appearance = scores.appearance.sample_score;
     let fused = match settings.sample_score {
         SampleScoring::Product => shape * appearance,
-        SampleScoring::FusedTop => mean_of_largest(&maps.fused),
+        SampleScoring::FusedTop => mean_of_largest(&maps.fused, TOP_ONE_OF),
+        SampleScoring::ProductTop => shape * appearance * mean_of_largest(&maps.fused, PRODUCT_TOP_ONE_OF),
     };
     Scores { shape, appearance, fused }
 }
 
-/// Mean of the largest thousandth of the pixels, of at least one.
-fn mean_of_largest(map: &ScoreMap) -> f32 {
+/// Mean of the largest pixels, one of `one_of`, but at least one.
+fn mean_of_largest(map: &ScoreMap, one_of: usize) -> f32 {
     let mut values = map.as_slice().to_vec();
-    let count = (values.len() / TOP_ONE_OF).max(1);
+    let count = (values.len() / one_of).max(1);
     if values.is_empty() {
         return 0.0;
     }

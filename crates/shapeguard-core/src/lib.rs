@@ -21,3 +21,4 @@ pub mod scoring;
 pub mod seams;
 pub mod settings;
 pub mod sparse_coding;
+pub mod typical;

@@ -6,13 +6,14 @@ mod search;
 pub use search::{Candidate, ExactSearch, Proposal, choose, product_error};
 
 use crate::matrix::Matrix;
+use crate::typical::TypicalScores;
 
 /// The features of one sample.
 #[derive(Clone, Debug)]
 pub struct SampleFeatures {
     /// `f` of each patch, `[n_patches, shape_dim]`.
     pub shape: Matrix,
-    /// The features of all cells, `[784, appearance_dim]`.
+    /// The features of all cells, `[n_cells, appearance_dim]`.
     pub appearance: Matrix,
     /// The cells of each patch, ascending.
     pub patch_cells: Vec<Vec<u32>>,
@@ -46,6 +47,8 @@ pub struct DualMemory {
     pub link_starts: Vec<u32>,
     /// See `link_starts`.
     pub link_rows: Vec<u32>,
+    /// What good parts score where; `None` until it is learnt, and where no setting wants it.
+    pub typical: Option<TypicalScores>,
 }
 
 impl DualMemory {

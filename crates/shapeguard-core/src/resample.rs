@@ -1,4 +1,5 @@
-//! From the square foreground to the experts' 224 x 224 pixels (docs/method.md, "To 224 x 224").
+//! From the square foreground to the pixels that the experts see, 224 x 224 in the paper (docs/method.md, "To 224 x
+//! 224").
 //!
 //! Colour is resized as `torch.nn.functional.interpolate(mode="bicubic", antialias=True)` and Pillow do it: a separable
 //! cubic with a = -0.5 that widens with the scale, weights normalised to 1. In floating point without rounding
@@ -11,9 +12,8 @@ use rayon::prelude::*;
 use crate::foreground::Foreground;
 use crate::grid::{Grid, GridSize, Mask, RgbImage};
 use crate::sample::OrganizedCloud;
-use crate::seams::IMAGE_SIDE;
 
-/// A part as the experts see it: [`IMAGE_SIDE`] pixels a side.
+/// A part as the experts see it, on a square grid.
 #[derive(Clone, Debug)]
 pub struct Sample {
     /// Points in metres; background is invalid.
@@ -28,30 +28,36 @@ pub struct Sample {
     pub offset: (usize, usize),
 }
 
-/// Brings a foreground to 224 x 224: the cloud by the pixel at `floor((i + 0.5) S / 224)`, the colour by
+impl Sample {
+    /// Pixels along each side of the experts' image.
+    pub fn side(&self) -> usize {
+        self.rgb.size().rows
+    }
+}
+
+/// Brings a foreground to `side` x `side` pixels: the cloud by the pixel at `floor((i + 0.5) S / side)`, the colour by
 /// antialiased bicubic interpolation.
-pub fn resample(foreground: &Foreground) -> Sample {
+pub fn resample(foreground: &Foreground, side: usize) -> Sample {
+    let (points, valid) = (foreground.cloud.points_m(), foreground.cloud.valid());
     Sample {
-        cloud: OrganizedCloud::from_parts(nearest(foreground.cloud.points_m()), nearest(foreground.cloud.valid())),
-        rgb: resize_bicubic(&foreground.rgb, GridSize::new(IMAGE_SIDE, IMAGE_SIDE)),
+        cloud: OrganizedCloud::from_parts(nearest(points, side), nearest(valid, side)),
+        rgb: resize_bicubic(&foreground.rgb, GridSize::new(side, side)),
         square_side: foreground.cloud.size().rows,
         source_size: foreground.source_size,
         offset: foreground.offset,
     }
 }
 
-/// Brings a square mask to 224 x 224 by the same source pixels as the cloud.
-pub fn resample_mask(mask: &Mask) -> Mask {
-    nearest(mask)
+/// Brings a square mask to `side` x `side` pixels by the same source pixels as the cloud.
+pub fn resample_mask(mask: &Mask, side: usize) -> Mask {
+    nearest(mask, side)
 }
 
-fn nearest<T: Copy>(grid: &Grid<T>) -> Grid<T> {
+fn nearest<T: Copy>(grid: &Grid<T>, side: usize) -> Grid<T> {
     let size = grid.size();
-    // floor((i + 0.5) S / 224) in whole numbers.
-    let source = |i: usize, side: usize| (2 * i + 1) * side / (2 * IMAGE_SIDE);
-    Grid::from_fn(GridSize::new(IMAGE_SIDE, IMAGE_SIDE), |row, col| {
-        grid[(source(row, size.rows), source(col, size.cols))]
-    })
+    // floor((i + 0.5) S / side) in whole numbers.
+    let source = |i: usize, pixels: usize| (2 * i + 1) * pixels / (2 * side);
+    Grid::from_fn(GridSize::new(side, side), |row, col| grid[(source(row, size.rows), source(col, size.cols))])
 }
 
 /// Antialiased bicubic resize; the result is in `0.0..=1.0`.
@@ -159,6 +165,7 @@ fn cubic(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seams::IMAGE_SIDE;
 
     #[derive(serde::Deserialize)]
     struct GoldenCase {
@@ -202,7 +209,7 @@ mod tests {
     fn masks_take_the_pixel_at_the_centre() {
         for side in [1usize, 100, 224, 400, 900] {
             let mask = Mask::from_fn(GridSize::new(side, side), |row, col| (row + col) % 2 == 0);
-            let small = resample_mask(&mask);
+            let small = resample_mask(&mask, IMAGE_SIDE);
             for i in 0..IMAGE_SIDE {
                 let source = ((i as f64 + 0.5) * side as f64 / 224.0).floor() as usize;
                 assert_eq!(small[(i, 3)], mask[(source, (3.5 * side as f64 / 224.0) as usize)]);

@@ -37,14 +37,22 @@ pub enum SampleError {
         "the cloud has no valid point: every point is NaN, (0,0,0) or behind the camera; check the camera, the frame and the file"
     )]
     NoValidPoint,
-    /// An extent that no part has: probably the wrong unit.
-    #[error(
-        "the cloud's largest extent is {extent_m} m, outside 0.005 m to 5 m; it is probably in another unit: set the unit with --unit (m, mm, um)"
-    )]
+    /// An extent that no part has: probably the wrong unit, or a single point.
+    #[error("{}", implausible_extent(*extent_m))]
     ImplausibleExtent {
         /// Largest extent over the three axes, metres.
         extent_m: f32,
     },
+}
+
+fn implausible_extent(extent_m: f32) -> String {
+    if extent_m == 0.0 {
+        return "all valid points of the cloud are in one place, or there is only one; check that the file holds a whole scan"
+            .to_owned();
+    }
+    format!(
+        "the cloud's largest extent is {extent_m} m, outside 0.005 m to 5 m; it is probably in another unit: set the unit with --unit (m, mm, um)"
+    )
 }
 
 /// An organized point cloud in metres. Invalid pixels hold `[0.0; 3]` and are `false` in the mask.

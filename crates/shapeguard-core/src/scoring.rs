@@ -2,8 +2,8 @@
 //! inference").
 //!
 //! Each stage can be called alone: [`shape_neighbours`], [`rebuild_features`], [`signed_distance_map`] for the shape
-//! expert; [`dictionary`], [`cell_residuals`], [`upsample_cells`], [`pixels_of_cells`] for the appearance expert.
-//! [`score`] runs them in order.
+//! expert; [`dictionary`], [`cell_residuals`], [`cell_grid`], [`upsample_cells`], [`pixels_of_cells`] for the appearance expert.
+//! [`raw_scores`] and [`score_maps`], or [`score`], run them in order.
 //!
 //! Where it differs from the published implementation: a distance of exactly 0 is a score like any other there is
 //! (a mask says which pixels carry one), and a training sample leaves out all of its own features, not only the
@@ -12,7 +12,7 @@
 mod appearance;
 mod shape;
 
-pub use appearance::{cell_residuals, dictionary, pixels_of_cells, upsample_cells};
+pub use appearance::{CellResiduals, cell_grid, cell_residuals, dictionary, pixels_of_cells, upsample_cells};
 pub use shape::{shape_neighbours, signed_distance_map};
 
 use rayon::prelude::*;
@@ -30,7 +30,7 @@ use crate::sparse_coding::{SparseCode, orthogonal_matching_pursuit};
 /// What one expert says of a sample.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExpertScores {
-    /// 224 x 224 scores, not blurred; 0 where nothing was scored, but RGB scores reach a cell's width beyond (they are
+    /// Scores of the sample's pixels, not blurred; 0 where nothing was scored, but RGB scores reach a cell's width beyond (they are
     /// interpolated).
     pub map: ScoreMap,
     /// Which pixels carry a score.
@@ -46,8 +46,31 @@ pub struct SampleScores {
     pub shape: ExpertScores,
     /// The appearance expert's.
     pub appearance: ExpertScores,
-    /// Residual of each cell, 28 x 28; 0 where no patch has the cell.
+    /// Residual of each cell, a square grid; 0 where no patch has the cell.
     pub cells: Grid<f32>,
+    /// How many RGB features the dictionary had.
+    pub dictionary_size: usize,
+}
+
+/// What a sample's features score, before maps are made of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RawScores {
+    /// The neighbours of each patch in the SDF bank.
+    pub patch_neighbours: Vec<Vec<Neighbour>>,
+    /// `||f - f^||` of each patch.
+    pub patch_residuals: Vec<f32>,
+    /// Signed distances of the patches' points, patch after patch, in the patches' normalised units.
+    pub distances: Vec<f32>,
+    /// Points of a patch.
+    pub points_per_patch: usize,
+    /// The cells that were compared, ascending.
+    pub cells: Vec<u32>,
+    /// The neighbours of each of them in the RGB bank.
+    pub cell_neighbours: Vec<Vec<Neighbour>>,
+    /// The residual of each of them.
+    pub cell_residuals: Vec<f32>,
+    /// Cells along each side of the grid.
+    pub grid_side: usize,
     /// How many RGB features the dictionary had.
     pub dictionary_size: usize,
 }
@@ -63,23 +86,65 @@ pub fn score(
     settings: &MemorySettings,
     leave_out: Option<u32>,
 ) -> SampleScores {
-    let neighbours = shape_neighbours(&features.shape, memory, search, settings, leave_out);
-    let rebuilt = rebuild_features(&features.shape, &memory.shape, &neighbours, settings);
+    score_maps(&raw_scores(features, patches, memory, expert, search, settings, leave_out), patches, memory, settings)
+}
+
+/// Compares a sample's features with the memory, as [`score`] does.
+pub fn raw_scores(
+    features: &SampleFeatures,
+    patches: &PatchSet,
+    memory: &DualMemory,
+    expert: &dyn ShapeExpert,
+    search: &dyn BankSearch,
+    settings: &MemorySettings,
+    leave_out: Option<u32>,
+) -> RawScores {
+    let patch_neighbours = shape_neighbours(&features.shape, memory, search, settings, leave_out);
+    let rebuilt = rebuild_features(&features.shape, &memory.shape, &patch_neighbours, settings);
     let points = normalised_patch_points(patches);
     let distances = expert.signed_distances(&rebuilt.features, &points, patches.points_per_patch);
-    let (map, scored) = signed_distance_map(&distances, patches);
-    let shape = ExpertScores { map, scored, sample_score: largest(&rebuilt.residuals) };
 
-    let dictionary = dictionary(&neighbours, memory, settings, leave_out);
+    let dictionary = dictionary(&patch_neighbours, memory, settings, leave_out);
     let cells = features.used_cells();
-    let residuals = cell_residuals(&features.appearance, &cells, memory, dictionary.as_deref(), search, settings);
+    let compared = cell_residuals(&features.appearance, &cells, memory, dictionary.as_deref(), search, settings);
+    RawScores {
+        patch_neighbours,
+        patch_residuals: rebuilt.residuals,
+        distances,
+        points_per_patch: patches.points_per_patch,
+        cells,
+        cell_neighbours: compared.neighbours,
+        cell_residuals: compared.residuals,
+        grid_side: features.appearance.rows().isqrt(),
+        dictionary_size: dictionary.map_or(memory.appearance.rows(), |rows| rows.len()),
+    }
+}
+
+/// Makes maps of what a sample's features score, relative to the memory's typical scores where it has them.
+pub fn score_maps(raw: &RawScores, patches: &PatchSet, memory: &DualMemory, settings: &MemorySettings) -> SampleScores {
+    let mut residuals = raw.patch_residuals.clone();
+    let mut factors = vec![1.0; residuals.len()];
+    let mut cell_residuals = raw.cell_residuals.clone();
+    if let Some(typical) = &memory.typical {
+        let patches = residuals.iter_mut().zip(&mut factors).zip(&raw.patch_neighbours);
+        for ((residual, factor), neighbours) in patches {
+            *factor = typical.distance.factor(neighbours, settings.shape_typical_power)
+                * typical.residual.ratio(*residual, neighbours, settings.residual_power);
+            *residual *= typical.residual.factor(neighbours, settings.shape_typical_power);
+        }
+        for (residual, neighbours) in cell_residuals.iter_mut().zip(&raw.cell_neighbours) {
+            *residual *= typical.cell.factor(neighbours, settings.appearance_typical_power);
+        }
+    }
+    let (map, scored) = signed_distance_map(&raw.distances, &factors, patches, settings.overlap_rule);
+    let shape = ExpertScores { map, scored, sample_score: largest(&residuals) };
+    let cells = cell_grid(&raw.cells, cell_residuals, raw.grid_side);
     let appearance = ExpertScores {
-        map: upsample_cells(&residuals),
-        scored: pixels_of_cells(&cells),
-        sample_score: largest(residuals.as_slice()),
+        map: upsample_cells(&cells),
+        scored: pixels_of_cells(&raw.cells, raw.grid_side),
+        sample_score: largest(cells.as_slice()),
     };
-    let dictionary_size = dictionary.map_or(memory.appearance.rows(), |rows| rows.len());
-    SampleScores { shape, appearance, cells: residuals, dictionary_size }
+    SampleScores { shape, appearance, cells, dictionary_size: raw.dictionary_size }
 }
 
 /// Features rebuilt from their neighbours in a bank.

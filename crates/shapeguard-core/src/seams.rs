@@ -4,12 +4,14 @@
 use crate::grid::Grid;
 use crate::matrix::Matrix;
 
-/// Side of the cell grid of the appearance features (paper: 28 x 28 cells of 8 x 8 pixels).
-pub const CELL_GRID_SIDE: usize = 28;
-/// Number of cells, 784.
-pub const CELL_COUNT: usize = CELL_GRID_SIDE * CELL_GRID_SIDE;
-/// Side of the square images that the experts see, pixels (paper: 224).
+/// Side of a cell of the appearance features, pixels (paper: 28 x 28 cells on 224 x 224 pixels).
+pub const CELL_PX: usize = 8;
+/// Side of the square images that the paper's experts see, pixels; the setting `image.side_px` may differ.
 pub const IMAGE_SIDE: usize = 224;
+/// Side of the paper's cell grid.
+pub const CELL_GRID_SIDE: usize = IMAGE_SIDE / CELL_PX;
+/// Number of the paper's cells, 784.
+pub const CELL_COUNT: usize = CELL_GRID_SIDE * CELL_GRID_SIDE;
 
 /// The shape expert: a point-cloud encoder and a neural implicit function (docs/method.md, "Shape expert").
 pub trait ShapeExpert: Send + Sync {
@@ -22,6 +24,21 @@ pub trait ShapeExpert: Send + Sync {
     /// - `points`: `n_patches * patch_size` points in normalised patch coordinates, patch after patch
     /// - result: `[n_patches, feature_dim]`
     fn encode(&self, points: &[[f32; 3]], patch_size: usize) -> Matrix;
+
+    /// Number of weights and biases, where the expert tells.
+    fn parameters(&self) -> Option<usize> {
+        None
+    }
+
+    /// Multiply-adds of encoding one patch, where the expert tells.
+    fn encode_multiply_adds(&self, _patch_size: usize) -> Option<usize> {
+        None
+    }
+
+    /// Multiply-adds of the signed distances of one patch, where the expert tells.
+    fn distance_multiply_adds(&self, _patch_size: usize) -> Option<usize> {
+        None
+    }
 
     /// Signed distances of query points, `patch_size` queries for each row of `features`.
     ///
@@ -37,11 +54,21 @@ pub trait AppearanceExpert: Send + Sync {
     /// Length of a cell's feature.
     fn feature_dim(&self) -> usize;
 
-    /// Describes an image of [`IMAGE_SIDE`] x [`IMAGE_SIDE`] pixels, channels in `0.0..=1.0`, background black,
+    /// Number of weights and biases, where the expert tells.
+    fn parameters(&self) -> Option<usize> {
+        None
+    }
+
+    /// Multiply-adds of describing an image of so many pixels a side, where the expert tells.
+    fn multiply_adds(&self, _image_side: usize) -> Option<usize> {
+        None
+    }
+
+    /// Describes a square image whose side is a multiple of [`CELL_PX`], channels in `0.0..=1.0`, background black,
     /// not yet normalised as the network was trained.
     ///
     /// # Shapes
-    /// - result: `[CELL_COUNT, feature_dim]`, cells row by row
+    /// - result: `[n_cells, feature_dim]`, cells of [`CELL_PX`] x [`CELL_PX`] pixels row by row
     fn describe(&self, rgb: &Grid<[f32; 3]>) -> Matrix;
 }
 

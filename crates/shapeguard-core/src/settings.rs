@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::seams::IMAGE_SIDE;
+
 /// All settings of the method.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -13,6 +15,9 @@ pub struct Settings {
     pub seed: u64,
     /// Foreground.
     pub foreground: ForegroundSettings,
+    /// The image that the experts see. Models of version 1 don't state it: it was always the paper's.
+    #[serde(default)]
+    pub image: ImageSettings,
     /// Patches.
     pub patches: PatchSettings,
     /// Which experts look at the sample.
@@ -78,6 +83,21 @@ pub struct ForegroundSettings {
     pub mask_colour_without_depth: bool,
 }
 
+/// The image that the experts see (docs/method.md, "To 224 x 224").
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageSettings {
+    /// Pixels along each side, a multiple of [`crate::seams::CELL_PX`].
+    pub side_px: usize,
+}
+
+impl Default for ImageSettings {
+    /// The paper's.
+    fn default() -> Self {
+        Self { side_px: IMAGE_SIDE }
+    }
+}
+
 /// Patch constants (paper section 3.1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -138,6 +158,31 @@ pub struct MemorySettings {
     pub coding: Coding,
     /// Compare a cell only with colours seen on similar shapes; `false` searches the whole RGB bank.
     pub shape_guided: bool,
+    /// How a pixel's SDF score is made of the patches that share it. What came after version 1 of the model file defaults to
+    /// the paper's way.
+    #[serde(default)]
+    pub overlap_rule: OverlapRule,
+    /// SDF scores are divided by what good parts score at similar shapes, to this power; 0 leaves them (paper).
+    #[serde(default)]
+    pub shape_typical_power: f32,
+    /// RGB scores are divided by what good parts score at similar colours, to this power; 0 leaves them (paper).
+    #[serde(default)]
+    pub appearance_typical_power: f32,
+    /// A patch's signed distances are multiplied by its `||f - f^||`, relative to what is typical, to this power; 0 leaves them
+    /// (paper).
+    #[serde(default)]
+    pub residual_power: f32,
+}
+
+/// How a pixel's SDF score is made of the patches that share it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OverlapRule {
+    /// The smallest (paper).
+    #[default]
+    Minimum,
+    /// The mean.
+    Mean,
 }
 
 /// How one number is made of a sample.
@@ -148,6 +193,19 @@ pub enum SampleScoring {
     Product,
     /// Mean of the largest thousandth of the fused map's pixels (at least one pixel).
     FusedTop,
+    /// The product times the mean of the largest 1/250 of the fused map's pixels.
+    ProductTop,
+}
+
+/// How two pixel scores become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FusionRule {
+    /// The larger one, on the scale of SDF scores, before the blur (paper).
+    #[default]
+    Maximum,
+    /// Root of the sum of the squares of both blurred scores, each in deviations above the mean of good parts.
+    RootSumSquares,
 }
 
 /// Alignment and fusion constants (paper section 3.4).
@@ -162,6 +220,9 @@ pub struct FusionSettings {
     pub blur_truncate: f32,
     /// How one number is made of a sample.
     pub sample_score: SampleScoring,
+    /// How two pixel scores become one.
+    #[serde(default)]
+    pub rule: FusionRule,
 }
 
 /// Threshold constants (docs/method.md, "Threshold").
@@ -201,6 +262,7 @@ impl Settings {
                 border: BorderPolicy::Warn,
                 mask_colour_without_depth: true,
             },
+            image: ImageSettings::default(),
             patches: PatchSettings {
                 points_per_patch: 500,
                 overlap: 10,
@@ -215,12 +277,17 @@ impl Settings {
                 nonzeros: 3,
                 coding: Coding::Sparse,
                 shape_guided: true,
+                overlap_rule: OverlapRule::Minimum,
+                shape_typical_power: 0.0,
+                appearance_typical_power: 0.0,
+                residual_power: 0.0,
             },
             fusion: FusionSettings {
                 alignment_samples: 25,
                 blur_sigma_px: 4.0,
                 blur_truncate: 4.0,
                 sample_score: SampleScoring::Product,
+                rule: FusionRule::Maximum,
             },
             threshold: ThresholdSettings { false_reject_rate: 0.05 },
         };
@@ -230,6 +297,19 @@ impl Settings {
                 preset: "default".into(),
                 experts: ExpertSettings { shape: "compact".into(), ..paper.experts },
                 foreground: ForegroundSettings { plane_sample_points: 3, plane_hypotheses: 200, ..paper.foreground },
+                image: ImageSettings { side_px: 320 },
+                memory: MemorySettings {
+                    overlap_rule: OverlapRule::Mean,
+                    shape_typical_power: 1.0,
+                    appearance_typical_power: 0.5,
+                    residual_power: 0.5,
+                    ..paper.memory
+                },
+                fusion: FusionSettings {
+                    rule: FusionRule::RootSumSquares,
+                    sample_score: SampleScoring::ProductTop,
+                    ..paper.fusion
+                },
                 ..paper
             },
         }

@@ -136,7 +136,7 @@ fn the_plane_does_not_depend_on_the_number_of_threads() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let part = found(&scene.scan, &settings());
-            let sample = resample(&part);
+            let sample = resample(&part, 224);
             (part.plane, part.cloud, part.rgb, sample.rgb)
         })
     };
@@ -168,7 +168,7 @@ fn padding_is_centred_and_the_same_for_every_grid() {
     let padded = part.pad(&truth, false);
     assert!(padded[(79, 89)]);
     assert_eq!(padded.count(), 1);
-    let small = resample(&part);
+    let small = resample(&part, 224);
     assert_eq!((small.square_side, small.offset, small.source_size), (100, (20, 10), scan.size()));
     // 600 pixels of 100 x 100, seen on 224 x 224.
     assert!((small.cloud.valid().count() as f32 - 600.0 * 5.0176).abs() < 300.0);

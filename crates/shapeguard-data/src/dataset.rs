@@ -52,8 +52,10 @@ impl Dataset {
     /// Finds the scans of an MVTec 3D-AD category or of a bare folder of scans.
     ///
     /// # Errors
-    /// If the folder cannot be read, is empty or has no known layout, or files lack their partners.
+    /// If the folder cannot be read, is empty or has no known layout, or masks and scans don't belong together. A scan that
+    /// lacks its cloud or its colour image is listed; reading it is the error.
     pub fn open(path: &Path) -> Result<Self, DataError> {
+        refuse_file(path)?;
         let listing = Listing::of(path)?;
         if listing.is_empty() {
             return Err(DataError::EmptyFolder { path: path.to_path_buf() });
@@ -77,6 +79,7 @@ impl Dataset {
 /// # Errors
 /// If the folder cannot be read or holds no category.
 pub fn category_roots(root: &Path) -> Result<Vec<PathBuf>, DataError> {
+    refuse_file(root)?;
     let listing = Listing::of(root)?;
     if is_category(&listing) {
         return Ok(vec![root.to_path_buf()]);
@@ -89,7 +92,8 @@ pub fn category_roots(root: &Path) -> Result<Vec<PathBuf>, DataError> {
 }
 
 /// The scans that a path means: a cloud's file with the image that belongs to it, a folder of scans, a folder of such
-/// folders (`test/`), or the tests of a category. Sorted.
+/// folders (`test/`), or the tests of a category. Sorted. In a folder, scans that lack their cloud or their colour image
+/// are listed too; reading them is the error.
 ///
 /// # Errors
 /// If the path cannot be read, is empty, or holds no scans; if a colour image is given in place of its cloud.
@@ -115,6 +119,19 @@ pub fn discover_scans(path: &Path) -> Result<Vec<ScanSource>, DataError> {
         found.extend(samples_in(folder)?.into_iter().flat_map(sources));
     }
     if found.is_empty() { Err(nothing_recognised(path, &listing)) } else { Ok(found) }
+}
+
+/// Refuses a single file where a folder of scans is meant.
+fn refuse_file(path: &Path) -> Result<(), DataError> {
+    if path.is_file() {
+        return Err(DataError::Unsupported {
+            path: path.to_path_buf(),
+            expected: "a folder of scans".into(),
+            found: "a single file".into(),
+            remedy: "give the folder that holds the scans".into(),
+        });
+    }
+    Ok(())
 }
 
 fn discover_file(path: &Path) -> Result<ScanSource, DataError> {

@@ -56,7 +56,7 @@ pub enum DataError {
     },
     /// More pixels than allowed; nothing was allocated.
     #[error(
-        "{path}: expected at most {max_pixels} pixels, found {rows} rows x {cols} columns; crop or bin the scan, or raise the pixel limit"
+        "{path}: expected at most {max_pixels} pixels, found {rows} rows x {cols} columns; crop or bin the scan, or raise the limit with --max-megapixels"
     )]
     TooLarge {
         /// The file.
@@ -143,6 +143,18 @@ pub enum DataError {
         expected: String,
         /// What it holds.
         found: String,
+    },
+    /// Half a scan: its other file is not there.
+    #[error(
+        "{path}: expected its {wanted} {partner}, found no such file; add it, or remove the file that stands alone"
+    )]
+    MissingPartner {
+        /// The file that is there.
+        path: PathBuf,
+        /// What its partner would be.
+        wanted: &'static str,
+        /// Where its partner was looked for.
+        partner: PathBuf,
     },
     /// Files that lack their partner.
     #[error("{path}: expected a file of the same name in {partner} for each file, found none for {names}; {remedy}")]

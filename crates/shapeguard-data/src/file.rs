@@ -88,7 +88,7 @@ pub(crate) fn read_file(path: &Path, max_pixels: usize) -> Result<Vec<u8>, DataE
         return Err(Fault::unsupported(
             format!("at most {limit} bytes for a scan of {max_pixels} pixels"),
             format!("{} bytes", metadata.len()),
-            "crop or bin the scan, or raise the pixel limit",
+            "crop or bin the scan, or raise the limit with --max-megapixels",
         )
         .at(path));
     }

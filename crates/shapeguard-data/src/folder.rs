@@ -2,9 +2,10 @@
 //!
 //! Two shapes are known: `xyz/` (or `depth/`) and `rgb/` with one file per scan each, paired by name; and clouds that lie
 //! in the folder itself or in its `pcd/`, `ply/`, `npz/` or `clouds/`, with their own colours or an image of the same
-//! name beside them. Hidden files and files of other kinds are passed over.
+//! name beside them. Hidden files and files of other kinds are passed over. A file of a pair whose partner is missing is a
+//! scan all the same: reading it tells what is missing, and the others can be used.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::dataset::SampleEntry;
@@ -149,23 +150,36 @@ fn missing(folder: &Path, wanted: &str, there: &str, listing: &Listing) -> DataE
 }
 
 fn paired(folder: &Path, clouds: &Path, extensions: &[&str], images: &Path) -> Result<Vec<SampleEntry>, DataError> {
-    let cloud_files = by_stem(&Listing::of(clouds)?.files, extensions)?;
+    let mut cloud_files = by_stem(&Listing::of(clouds)?.files, extensions)?;
     let mut image_files = by_stem(&Listing::of(images)?.files, IMAGES)?;
     match (cloud_files.is_empty(), image_files.is_empty()) {
         (true, _) => return Err(DataError::EmptyFolder { path: clouds.to_path_buf() }),
         (_, true) => return Err(DataError::EmptyFolder { path: images.to_path_buf() }),
         _ => {}
     }
-    check_partners(clouds, &cloud_files, images, &image_files, "add the colour images or remove these clouds")?;
-    check_partners(images, &image_files, clouds, &cloud_files, "add the clouds or remove these images")?;
     let intrinsics = intrinsics_for(folder);
-    Ok(cloud_files
+    let cloud_extension = usual_extension(&cloud_files);
+    let image_extension = usual_extension(&image_files);
+    let names: BTreeSet<String> = cloud_files.keys().chain(image_files.keys()).cloned().collect();
+    Ok(names
         .into_iter()
-        .map(|(name, cloud)| {
-            let rgb = image_files.remove(&name);
-            SampleEntry { name, source: ScanSource { cloud, rgb, intrinsics: intrinsics.clone() } }
+        .map(|name| {
+            let expected = |folder: &Path, extension: &str| folder.join(format!("{name}.{extension}"));
+            let cloud = cloud_files.remove(&name).unwrap_or_else(|| expected(clouds, &cloud_extension));
+            let rgb = image_files.remove(&name).unwrap_or_else(|| expected(images, &image_extension));
+            let source = ScanSource { cloud, rgb: Some(rgb), intrinsics: intrinsics.clone() };
+            SampleEntry { name, source }
         })
         .collect())
+}
+
+/// The extension that most of the files have, the first of the alphabet among equals: what a missing one would have.
+fn usual_extension(files: &BTreeMap<String, PathBuf>) -> String {
+    let mut counts = BTreeMap::<String, usize>::new();
+    for file in files.values() {
+        *counts.entry(file.extension().unwrap_or_default().to_string_lossy().into_owned()).or_default() += 1;
+    }
+    counts.into_iter().rev().max_by_key(|(_, count)| *count).map(|(extension, _)| extension).unwrap_or_default()
 }
 
 /// That each of `files` has a partner of the same name.

@@ -1,5 +1,6 @@
 //! The one entry for reading scans: whatever the format, what comes out is a [`Scan`] in metres.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use shapeguard_core::grid::{GridSize, Mask, RgbImage};
@@ -22,7 +23,7 @@ pub const DEFAULT_MAX_PIXELS: usize = 64_000_000;
 pub struct ScanSource {
     /// The organized cloud, or the depth image.
     pub cloud: PathBuf,
-    /// The colour image; `None` takes the cloud's own colours.
+    /// The colour image, whether it is there or not; `None` takes the cloud's own colours.
     pub rgb: Option<PathBuf>,
     /// The camera's intrinsics for a depth image; [`ReadOptions::intrinsics`] comes first.
     pub intrinsics: Option<PathBuf>,
@@ -37,6 +38,22 @@ impl ScanSource {
     /// A cloud and its colour image.
     pub fn with_rgb(cloud: impl Into<PathBuf>, rgb: impl Into<PathBuf>) -> Self {
         Self { cloud: cloud.into(), rgb: Some(rgb.into()), intrinsics: None }
+    }
+
+    /// Makes sure that of cloud and colour image not only one is there. Reading the scan does it too; who reads many
+    /// scans can do it before.
+    ///
+    /// # Errors
+    /// If one is there without the other.
+    pub fn check_partner(&self) -> Result<(), DataError> {
+        let is_missing = |path: &Path| path.metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        let Some(rgb) = &self.rgb else { return Ok(()) };
+        let (path, wanted, partner) = match (is_missing(&self.cloud), is_missing(rgb)) {
+            (false, true) => (&self.cloud, "colour image", rgb),
+            (true, false) => (rgb, "cloud", &self.cloud),
+            _ => return Ok(()),
+        };
+        Err(DataError::MissingPartner { path: path.clone(), wanted, partner: partner.clone() })
     }
 }
 
@@ -122,6 +139,7 @@ impl Default for ReadOptions {
 /// If a file cannot be read or holds something else, a modality is missing, sizes differ, no point is valid, or the extent
 /// speaks of another unit.
 pub fn read_scan(source: &ScanSource, options: &ReadOptions) -> Result<Scan, DataError> {
+    source.check_partner()?;
     let path = source.cloud.as_path();
     let (raw, metres) = read_cloud(source, options)?;
     let rgb = match (&source.rgb, raw.colours) {

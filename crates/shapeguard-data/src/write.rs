@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 use shapeguard_core::grid::{Mask, RgbImage, ScoreMap};
 use shapeguard_core::sample::OrganizedCloud;
+use tempfile::NamedTempFile;
 use tiff::encoder::{Compression, DeflateLevel, TiffEncoder, colortype};
 
 use crate::error::DataError;
@@ -33,15 +34,7 @@ pub fn atomic_write(
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(fail)?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".shapeguard-").suffix(".part");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // As a plain new file: the umask takes its part away.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let temporary = builder.tempfile_in(folder).map_err(fail)?;
+    let temporary = temporary_in(folder).map_err(fail)?;
     let (file, temporary) = temporary.into_parts();
     let mut writer = BufWriter::new(file);
     write(&mut writer).map_err(fail)?;
@@ -60,6 +53,35 @@ pub fn atomic_write(
     #[cfg(unix)]
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)?;
     Ok(())
+}
+
+/// Makes sure, before long work, that its results can be written to a folder, which need not exist yet. Leaves nothing
+/// behind; what changes until the results are there can still make writing them fail.
+///
+/// # Errors
+/// If the folder cannot be made or written to.
+pub fn check_folder(folder: &Path) -> Result<(), DataError> {
+    let fail = |source| DataError::Write { path: folder.to_path_buf(), source };
+    // What there is of it; the rest would be made in there.
+    let existing = folder.ancestors().find(|path| path.symlink_metadata().is_ok()).unwrap_or(Path::new("."));
+    if !existing.is_dir() {
+        let message = format!("{} is not a folder", existing.display());
+        return Err(fail(io::Error::new(io::ErrorKind::NotADirectory, message)));
+    }
+    // Asking for permissions would not tell of a read-only disk.
+    temporary_in(existing).map(drop).map_err(fail)
+}
+
+fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".shapeguard-").suffix(".part");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // As a plain new file: the umask takes its part away.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
 }
 
 /// Writes a cloud as MVTec 3D-AD does: a float32 TIFF of three channels, metres, `(0,0,0)` where there is no point;

@@ -300,7 +300,7 @@ fn clouds_without_any_valid_point_and_single_pixels_are_refused() {
     let nan = write("nan.pcd", "WIDTH 2\nHEIGHT 2", "nan nan nan 1\n0 0 0 2\nnan 1 1 3\n1 1 -1 4\n");
     assert!(nan.contains("no valid point") && nan.contains("nan.pcd"), "{nan}");
     let single = write("one.pcd", "WIDTH 1\nHEIGHT 1", "0.1 0.1 0.5 1\n");
-    assert!(single.contains("extent"), "{single}");
+    assert!(single.contains("there is only one"), "{single}");
     let none = write("none.pcd", "WIDTH 0\nHEIGHT 0", "");
     assert!(none.contains("at least one pixel"), "{none}");
 }

@@ -4,7 +4,9 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use shapeguard_data::{DataError, Dataset, GOOD, ReadOptions, category_roots, discover_scans, read_scan, read_truth};
+use shapeguard_data::{
+    DataError, Dataset, GOOD, ReadOptions, ScanSource, category_roots, discover_scans, read_scan, read_truth,
+};
 use support::{SIZE, golden, scan};
 
 /// A scratch folder that golden files are put into.
@@ -143,6 +145,17 @@ fn empty_folders_are_named() {
 }
 
 #[test]
+fn a_file_in_place_of_its_folder_is_named() {
+    let scratch = Scratch::new();
+    scratch.scan("part", "000");
+    let cloud = scratch.path("part/xyz/000.tiff");
+    let expected = "000.tiff: expected a folder of scans, found a single file; give the folder that holds the scans";
+    assert!(open_error(&cloud).ends_with(expected), "{}", open_error(&cloud));
+    let error = category_roots(&cloud).unwrap_err().to_string();
+    assert!(error.ends_with(expected), "{error}");
+}
+
+#[test]
 fn nothing_recognised_says_what_was_looked_for_and_what_is_there() {
     let scratch = Scratch::new();
     scratch.put("README.md", "notes.md").put("README.md", "sub/notes.md");
@@ -167,24 +180,60 @@ fn a_missing_modality_is_named() {
 }
 
 #[test]
-fn files_without_partners_are_named() {
+fn a_scan_without_its_other_file_is_listed_and_reading_it_names_what_is_missing() {
     let scratch = Scratch::new();
-    scratch.scan("part", "000").put("rgb.png", "part/rgb/extra.png");
-    let error = open_error(&scratch.path("part"));
-    assert!(error.contains("extra") && error.contains("rgb") && error.contains("add the clouds"), "{error}");
-    for i in 0..9 {
-        scratch.put("xyz_lzw.tiff", &format!("part/xyz/lonely{i}.tiff"));
-    }
-    let error = open_error(&scratch.path("part"));
-    assert!(error.contains("lonely0") && error.contains("and 4 more") && error.contains("add the colour"), "{error}");
+    scratch.scan("part", "000").put("rgb.png", "part/rgb/image.png").put("xyz_lzw.tiff", "part/xyz/lonely.tif");
+    // What a missing image would be called is guessed from the others.
+    scratch.put("xyz_lzw.tiff", "part/xyz/001.tiff").put("rgb.png", "part/rgb/001.JPG");
+    let samples = Dataset::open(&scratch.path("part")).unwrap().train;
+    assert_eq!(
+        samples.iter().map(|sample| sample.name.as_str()).collect::<Vec<_>>(),
+        ["000", "001", "image", "lonely"]
+    );
+    let sources: Vec<_> = samples.into_iter().map(|sample| sample.source).collect();
+    assert_eq!(discover_scans(&scratch.path("part")).unwrap(), sources);
 
+    sources[0].check_partner().unwrap();
+    assert_eq!(read_scan(&sources[0], &ReadOptions::default()).unwrap(), scan());
+    for (source, path, wanted, partner) in [
+        (&sources[2], "part/rgb/image.png", "cloud", "part/xyz/image.tiff"),
+        (&sources[3], "part/xyz/lonely.tif", "colour image", "part/rgb/lonely.png"),
+    ] {
+        let error = read_scan(source, &ReadOptions::default()).unwrap_err();
+        let (path, partner) = (scratch.path(path), scratch.path(partner));
+        let expected = format!(
+            "{}: expected its {wanted} {}, found no such file; add it, or remove the file that stands alone",
+            path.display(),
+            partner.display()
+        );
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(source.check_partner().unwrap_err().to_string(), expected);
+    }
+    // A scan of which nothing is there is another matter.
+    let nothing = ScanSource::with_rgb(scratch.path("part/xyz/9.tiff"), scratch.path("part/rgb/9.png"));
+    nothing.check_partner().unwrap();
+    assert!(read_scan(&nothing, &ReadOptions::default()).unwrap_err().to_string().contains("cannot be read"));
+
+    let scratch = Scratch::category("");
+    std::fs::remove_file(scratch.path("test/crack/rgb/001.png")).unwrap();
+    let tests = Dataset::open(&scratch.path("")).unwrap().test;
+    assert_eq!(tests.len(), 3);
+    assert!(tests[1].truth.is_some() && tests[1].sample.source.check_partner().is_err());
+}
+
+#[test]
+fn masks_without_scans_and_scans_without_masks_are_named() {
     let scratch = Scratch::category("");
     std::fs::remove_file(scratch.path("test/crack/gt/001.png")).unwrap();
     let error = open_error(&scratch.path(""));
     assert!(error.contains("001") && error.contains("add the masks"), "{error}");
-    scratch.put("truth.png", "test/crack/gt/001.png").put("truth.png", "test/crack/gt/099.png");
+    scratch.put("truth.png", "test/crack/gt/001.png");
+    for i in 0..9 {
+        scratch.put("truth.png", &format!("test/crack/gt/lonely{i}.png"));
+    }
     let error = open_error(&scratch.path(""));
-    assert!(error.contains("099") && error.contains("remove these masks"), "{error}");
+    assert!(error.contains("lonely0") && error.contains("and 4 more"), "{error}");
+    assert!(error.contains("remove these masks"), "{error}");
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use shapeguard_core::grid::{Grid, GridSize};
 use shapeguard_data::{
-    DEFAULT_MAX_PIXELS, DataError, ReadOptions, ScanSource, atomic_write, encode_rgb_png, read_mask, read_rgb,
-    read_scan, write_coloured_ply, write_json, write_mask_png, write_rgb_png, write_xyz_tiff,
+    DEFAULT_MAX_PIXELS, DataError, ReadOptions, ScanSource, atomic_write, check_folder, encode_rgb_png, read_mask,
+    read_rgb, read_scan, write_coloured_ply, write_json, write_mask_png, write_rgb_png, write_xyz_tiff,
 };
 use support::{SIZE, rgb, scan};
 
@@ -25,6 +25,27 @@ fn a_scan_is_read_back_bit_exactly() {
     assert_eq!(read_scan(&ScanSource::with_rgb(&xyz, &image), &ReadOptions::default()).unwrap(), scan());
     assert_eq!(encode_rgb_png(&rgb()).unwrap(), std::fs::read(&image).unwrap());
     assert_eq!(entries(xyz.parent().unwrap()), 1, "no temporary files are left");
+}
+
+#[test]
+fn a_folder_is_checked_without_being_made() {
+    let folder = tempfile::tempdir().unwrap();
+    for fine in [folder.path(), &folder.path().join("new/folder"), Path::new(""), Path::new("not-made")] {
+        check_folder(fine).unwrap();
+    }
+    assert_eq!(entries(folder.path()), 0, "nothing is left");
+    assert!(!Path::new("not-made").exists());
+
+    let file = folder.path().join("file");
+    std::fs::write(&file, b"mine").unwrap();
+    for below in [file.clone(), file.join("out"), file.join("deep/out")] {
+        let error = check_folder(&below).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{}: cannot be written: ", below.display())), "{error}");
+        assert!(error.contains(&format!("{} is not a folder", file.display())), "{error}");
+    }
+    // Where nobody can make a file, root neither.
+    #[cfg(target_os = "linux")]
+    assert!(matches!(check_folder(Path::new("/proc/out")), Err(DataError::Write { .. })));
 }
 
 #[test]

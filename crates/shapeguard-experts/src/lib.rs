@@ -2,4 +2,5 @@
 //! (docs/method.md, "Shape expert" and "Appearance expert").
 
 pub mod appearance;
+pub mod peak;
 pub mod shape;

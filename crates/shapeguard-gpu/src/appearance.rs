@@ -1,4 +1,4 @@
-//! The appearance expert on the device, any network of `shapeguard_experts`: an image in one submission.
+//! The appearance expert on the device, any network of `shapeguard_experts`: an image of any side in one submission.
 //!
 //! A map lies channel by channel, `[channels, pixels]`, like rows of features: a pointwise convolution is a layer, and any
 //! other dense one is a layer whose inputs are picked from under its kernel while its tile is loaded.
@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use bytemuck::{Pod, Zeroable};
-use shapeguard_core::grid::{Grid, GridSize};
+use shapeguard_core::grid::Grid;
 use shapeguard_core::matrix::Matrix;
-use shapeguard_core::seams::{AppearanceExpert, CELL_COUNT, CELL_GRID_SIDE, IMAGE_SIDE};
+use shapeguard_core::seams::{AppearanceExpert, CELL_PX};
 use shapeguard_experts::appearance::{FoldedConvolution, Network, Operation, cell_windows};
 use wgpu::Buffer;
 
@@ -26,15 +26,19 @@ pub struct GpuAppearanceExpert {
     mean: [f32; 3],
     deviation: [f32; 3],
     operations: Vec<DeviceOperation>,
-    taps: Vec<Tap>,
+    taps: [usize; 2],
     feature_dim: usize,
+    parameters: usize,
+    /// Of an image of a single cell: every map has a whole number of pixels for each, so that costs grow with their number.
+    cell_multiply_adds: usize,
 }
 
-/// An operation whose weights are on the device, and the shape of its output.
+/// An operation whose weights are on the device. Sides of maps are those of the image at hand.
 struct DeviceOperation {
     kind: Kind,
     input: usize,
-    output: MapShape,
+    /// Channels of the output.
+    channels: usize,
 }
 
 enum Kind {
@@ -48,16 +52,9 @@ enum Kind {
 struct Geometry {
     kernel: usize,
     stride: usize,
-    padding: usize,
+    padding_before: usize,
+    padding_after: usize,
     range: [f32; 2],
-}
-
-/// A map that describes cells, and the windows of pixels that make them up.
-struct Tap {
-    map: usize,
-    weights: Buffer,
-    starts: Buffer,
-    longest: usize,
 }
 
 /// A square map.
@@ -118,8 +115,12 @@ impl MapShape {
 
     /// Channels filled up to whole tiles; those beyond the last are zero.
     fn padded_channels(self) -> usize {
-        self.channels.next_multiple_of(SMALL.outputs)
+        padded(self.channels)
     }
+}
+
+fn padded(channels: usize) -> usize {
+    channels.next_multiple_of(SMALL.outputs)
 }
 
 impl GpuAppearanceExpert {
@@ -128,21 +129,25 @@ impl GpuAppearanceExpert {
     /// # Errors
     /// If the device has not enough memory, or failed.
     pub fn new(gpu: &Arc<Gpu>, network: &Network) -> Result<Self, GpuError> {
-        let mut shapes = vec![MapShape { side: IMAGE_SIDE, channels: IMAGE_CHANNELS }];
-        let mut operations = Vec::with_capacity(network.operations.len());
-        for operation in &network.operations {
-            let operation = DeviceOperation::upload(gpu, operation, &shapes)?;
-            shapes.push(operation.output);
-            operations.push(operation);
-        }
-        let taps =
-            network.taps.iter().map(|map| Tap::upload(gpu, *map, shapes[*map].side)).collect::<Result<_, _>>()?;
-        let (mean, deviation, feature_dim) = (network.mean, network.deviation, network.feature_dim());
-        Ok(Self { gpu: Arc::clone(gpu), mean, deviation, operations, taps, feature_dim })
+        let upload = |(index, operation)| DeviceOperation::upload(gpu, operation, network.channels(index + 1));
+        let operations = network.operations.iter().enumerate().map(upload).collect::<Result<_, _>>()?;
+        Ok(Self {
+            gpu: Arc::clone(gpu),
+            mean: network.mean,
+            deviation: network.deviation,
+            operations,
+            taps: network.taps,
+            feature_dim: network.feature_dim(),
+            parameters: network.parameters(),
+            cell_multiply_adds: network.multiply_adds(CELL_PX),
+        })
     }
 
-    fn try_describe(&self, rgb: &Grid<[f32; 3]>) -> Result<Vec<f32>, GpuError> {
-        let shape = MapShape { side: IMAGE_SIDE, channels: IMAGE_CHANNELS };
+    /// `[cells, feature_dim]` of an image of `side` x `side` pixels.
+    fn try_describe(&self, rgb: &Grid<[f32; 3]>, side: usize) -> Result<Vec<f32>, GpuError> {
+        let grid_side = side / CELL_PX;
+        let values = grid_side * grid_side * self.feature_dim;
+        let shape = MapShape { side, channels: IMAGE_CHANNELS };
         let mut image = vec![0.0f32; IMAGE_CHANNELS * shape.stride()];
         for (channel, plane) in image.chunks_exact_mut(shape.stride()).enumerate() {
             for (value, colour) in plane.iter_mut().zip(rgb.as_slice()) {
@@ -155,13 +160,13 @@ impl GpuAppearanceExpert {
                 let map = operation.record(work, &maps);
                 maps.push(map);
             }
-            let cells = work.scratch(CELL_COUNT * self.feature_dim);
+            let cells = work.scratch(values);
             let mut first = 0;
-            for tap in &self.taps {
-                tap.record(work, &maps[tap.map], first, self.feature_dim, &cells);
-                first += maps[tap.map].shape.channels;
+            for map in self.taps.map(|tap| &maps[tap]) {
+                record_cells(work, map, grid_side, first, self.feature_dim, &cells);
+                first += map.shape.channels;
             }
-            (cells, CELL_COUNT * self.feature_dim)
+            (cells, values)
         })
     }
 }
@@ -171,51 +176,62 @@ impl AppearanceExpert for GpuAppearanceExpert {
         self.feature_dim
     }
 
+    fn parameters(&self) -> Option<usize> {
+        Some(self.parameters)
+    }
+
+    fn multiply_adds(&self, image_side: usize) -> Option<usize> {
+        Some((image_side / CELL_PX).pow(2) * self.cell_multiply_adds)
+    }
+
     /// Not numbers where the device fails.
     ///
     /// # Panics
-    /// If the image is not of the experts' size: a bug of the caller.
+    /// If the image is not square, or its side no multiple of [`CELL_PX`]: a bug of the caller.
     fn describe(&self, rgb: &Grid<[f32; 3]>) -> Matrix {
-        assert_eq!(rgb.size(), GridSize::new(IMAGE_SIDE, IMAGE_SIDE), "the experts see images of this size");
-        let values = self.try_describe(rgb).unwrap_or_else(|_| vec![f32::NAN; CELL_COUNT * self.feature_dim]);
-        Matrix::from_vec(CELL_COUNT, self.feature_dim, values)
+        let side = rgb.size().rows;
+        assert!(side == rgb.size().cols && side.is_multiple_of(CELL_PX), "the experts see squares of whole cells");
+        let cells = (side / CELL_PX).pow(2);
+        let values = self.try_describe(rgb, side).unwrap_or_else(|_| vec![f32::NAN; cells * self.feature_dim]);
+        Matrix::from_vec(cells, self.feature_dim, values)
     }
 }
 
 impl DeviceOperation {
-    fn upload(gpu: &Gpu, operation: &Operation, shapes: &[MapShape]) -> Result<Self, GpuError> {
-        match operation {
+    fn upload(gpu: &Gpu, operation: &Operation, channels: usize) -> Result<Self, GpuError> {
+        let (kind, input) = match operation {
             Operation::Convolution { convolution, input, shortcut } => {
-                let side = convolution.output_side(shapes[*input].side);
                 let inputs = convolution.inputs * convolution.kernel * convolution.kernel;
                 let layer = Layer::new(gpu, inputs, &channels_last(convolution), &convolution.bias)?;
-                let kind = Kind::Dense { convolution: Geometry::of(convolution), layer, shortcut: *shortcut };
-                Ok(Self { kind, input: *input, output: MapShape { side, channels: convolution.outputs } })
+                (Kind::Dense { convolution: Geometry::of(convolution), layer, shortcut: *shortcut }, *input)
             }
             Operation::Depthwise { convolution, input } => {
-                let side = convolution.output_side(shapes[*input].side);
-                let output = MapShape { side, channels: convolution.outputs };
                 let fill = |values: &[f32], each: usize| {
                     let mut values = values.to_vec();
-                    values.resize(output.padded_channels() * each, 0.0);
+                    values.resize(padded(channels) * each, 0.0);
                     gpu.keep(&values)
                 };
                 let weights = fill(&convolution.weight, convolution.kernel * convolution.kernel)?;
                 let bias = fill(&convolution.bias, 1)?;
-                let kind = Kind::Depthwise { convolution: Geometry::of(convolution), weights, bias };
-                Ok(Self { kind, input: *input, output })
+                (Kind::Depthwise { convolution: Geometry::of(convolution), weights, bias }, *input)
             }
-            Operation::MaxPool { input } => {
-                let MapShape { side, channels } = shapes[*input];
-                Ok(Self { kind: Kind::MaxPool, input: *input, output: MapShape { side: side.div_ceil(2), channels } })
-            }
+            Operation::MaxPool { input } => (Kind::MaxPool, *input),
+        };
+        Ok(Self { kind, input, channels })
+    }
+
+    /// Side of the output for an input of `side` pixels.
+    fn output_side(&self, side: usize) -> usize {
+        match &self.kind {
+            Kind::Dense { convolution, .. } | Kind::Depthwise { convolution, .. } => convolution.output_side(side),
+            Kind::MaxPool => side.div_ceil(2),
         }
     }
 
     /// Records the operation, which reads some of the maps so far.
     fn record(&self, work: &mut Work, maps: &[Map]) -> Map {
         let input = &maps[self.input];
-        let shape = self.output;
+        let shape = MapShape { side: self.output_side(input.shape.side), channels: self.channels };
         let output = work.scratch(shape.padded_channels() * shape.stride());
         let pixel_groups = [(shape.side * shape.side).div_ceil(THREADS) as u32, shape.padded_channels() as u32, 1];
         match &self.kind {
@@ -232,7 +248,7 @@ impl DeviceOperation {
                     output_stride: shape.stride() as u32,
                     kernel: convolution.kernel as u32,
                     stride: convolution.stride as u32,
-                    padding: convolution.padding as u32,
+                    padding: convolution.padding_before as u32,
                     low,
                     high,
                 };
@@ -276,7 +292,7 @@ fn record_dense(
         channels: input.shape.channels as u32,
         kernel: convolution.kernel as u32,
         stride: convolution.stride as u32,
-        padding: convolution.padding as u32,
+        padding: convolution.padding_before as u32,
         out_side: shape.side as u32,
         map_stride: input.shape.stride() as u32,
         ..LayerParameters::product(shape.stride(), layer.inputs(), shape.padded_channels())
@@ -290,9 +306,14 @@ fn record_dense(
 
 impl Geometry {
     fn of(convolution: &FoldedConvolution) -> Self {
-        let FoldedConvolution { kernel, stride, padding_before: padding, range, .. } = *convolution;
+        let FoldedConvolution { kernel, stride, padding_before, padding_after, range, .. } = *convolution;
         // Shaders know no infinity.
-        Self { kernel, stride, padding, range: range.map(|limit| limit.clamp(f32::MIN, f32::MAX)) }
+        let range = range.map(|limit| limit.clamp(f32::MIN, f32::MAX));
+        Self { kernel, stride, padding_before, padding_after, range }
+    }
+
+    fn output_side(&self, side: usize) -> usize {
+        (side + self.padding_before + self.padding_after - self.kernel) / self.stride + 1
     }
 }
 
@@ -306,31 +327,28 @@ fn channels_last(convolution: &FoldedConvolution) -> Vec<f32> {
     weights
 }
 
-impl Tap {
-    fn upload(gpu: &Gpu, map: usize, side: usize) -> Result<Self, GpuError> {
-        let windows = cell_windows(side);
-        let longest = windows.iter().map(|(_, weights)| weights.len()).max().unwrap_or_default();
-        let mut padded = Vec::with_capacity(windows.len() * longest);
-        for (_, weights) in &windows {
-            padded.extend((0..longest).map(|i| weights.get(i).copied().unwrap_or_default()));
-        }
-        let starts: Vec<u32> = windows.iter().map(|(pixels, _)| pixels.start as u32).collect();
-        Ok(Self { map, weights: gpu.keep(&padded)?, starts: gpu.keep(&starts)?, longest })
+/// Pools a map into its part of the cells. The windows of pixels that make them up are a few hundred numbers, which go
+/// with the work.
+fn record_cells(work: &mut Work, map: &Map, grid_side: usize, first: usize, feature_dim: usize, cells: &Buffer) {
+    let windows = cell_windows(map.shape.side, grid_side);
+    let longest = windows.iter().map(|(_, weights)| weights.len()).max().unwrap_or_default();
+    let mut weights = Vec::with_capacity(windows.len() * longest);
+    for (_, window) in &windows {
+        weights.extend((0..longest).map(|i| window.get(i).copied().unwrap_or_default()));
     }
-
-    fn record(&self, work: &mut Work, map: &Map, first: usize, feature_dim: usize, cells: &Buffer) {
-        let parameters = CellParameters {
-            side: map.shape.side as u32,
-            map_stride: map.shape.stride() as u32,
-            cell_side: CELL_GRID_SIDE as u32,
-            first: first as u32,
-            cell_stride: feature_dim as u32,
-            longest: self.longest as u32,
-        };
-        let groups = [CELL_COUNT.div_ceil(THREADS) as u32, map.shape.channels as u32, 1];
-        let bindings = Bindings { inputs: &[&map.buffer, &self.weights, &self.starts], output: cells };
-        work.dispatch(Kernel::Cells, &parameters, bindings, groups);
-    }
+    let starts: Vec<u32> = windows.iter().map(|(pixels, _)| pixels.start as u32).collect();
+    let parameters = CellParameters {
+        side: map.shape.side as u32,
+        map_stride: map.shape.stride() as u32,
+        cell_side: grid_side as u32,
+        first: first as u32,
+        cell_stride: feature_dim as u32,
+        longest: longest as u32,
+    };
+    let groups = [(grid_side * grid_side).div_ceil(THREADS) as u32, map.shape.channels as u32, 1];
+    let (weights, starts) = (work.upload(&weights), work.upload(&starts));
+    let bindings = Bindings { inputs: &[&map.buffer, &weights, &starts], output: cells };
+    work.dispatch(Kernel::Cells, &parameters, bindings, groups);
 }
 
 /// A tile's inputs are whole, also where a map is filled up to it.

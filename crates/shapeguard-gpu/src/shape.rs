@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytemuck::{Pod, Zeroable};
 use shapeguard_core::matrix::Matrix;
 use shapeguard_core::seams::ShapeExpert;
-use shapeguard_experts::shape::PointNetNif;
+use shapeguard_experts::shape::{PointNetNif, ShapeArchitecture};
 use wgpu::Buffer;
 
 use crate::device::{Gpu, GpuError};
@@ -26,6 +26,7 @@ const COORDINATES: usize = 3;
 /// A PointNet and NIF whose weights are on a device.
 pub struct GpuShapeExpert {
     gpu: Arc<Gpu>,
+    architecture: ShapeArchitecture,
     feature_dim: usize,
     encoder_point: Vec<Layer>,
     encoder_dense: Vec<Layer>,
@@ -114,6 +115,7 @@ impl GpuShapeExpert {
         let out = layer()?;
         Ok(Self {
             gpu: Arc::clone(gpu),
+            architecture: architecture.clone(),
             feature_dim: architecture.feature_dim(),
             encoder_point,
             encoder_dense,
@@ -195,6 +197,18 @@ impl GpuShapeExpert {
 impl ShapeExpert for GpuShapeExpert {
     fn feature_dim(&self) -> usize {
         self.feature_dim
+    }
+
+    fn parameters(&self) -> Option<usize> {
+        Some(self.architecture.parameters())
+    }
+
+    fn encode_multiply_adds(&self, patch_size: usize) -> Option<usize> {
+        Some(self.architecture.encoder_multiply_adds(patch_size))
+    }
+
+    fn distance_multiply_adds(&self, patch_size: usize) -> Option<usize> {
+        Some(self.architecture.patch_multiply_adds(patch_size))
     }
 
     /// Not numbers where the device fails.

@@ -12,40 +12,33 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::json;
+use shapeguard::benchmark::{Benchmark, DEFAULT_SUITE, mean, scan_kind, scan_name, take_option};
 use shapeguard::evaluation::{Channel, ChannelMetrics, Evaluation, LabelledScan, evaluate};
 use shapeguard::experts::Experts;
 use shapeguard::report::strip;
 use shapeguard::{Detector, FitInputs, LoadedScan, presets};
 use shapeguard_core::seams::Silent;
-use shapeguard_data::simulator::{Category, PlannedScan, Split, Suite, simulate_scan};
-use shapeguard_data::{GOOD, write_json, write_rgb_png};
+use shapeguard_data::simulator::{Category, Split};
+use shapeguard_data::{write_json, write_rgb_png};
 
 /// Positions of the limits 0.3 and 0.01 among the seven.
 const LIMITS: [usize; 2] = [0, 6];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
-    let mut option = |name: &str| {
-        let flag = arguments.iter().position(|argument| argument == name)?;
-        arguments.drain(flag..(flag + 2).min(arguments.len())).nth(1)
-    };
+    let mut option = |name: &str| take_option(&mut arguments, name);
     let (json_path, pictures) = (option("--json"), option("--pictures").map(PathBuf::from));
     let mut arguments = arguments.into_iter();
     let preset = arguments.next().ok_or("give a preset: paper, default or a file")?;
-    let suite_name = arguments.next().unwrap_or_else(|| "v1".to_owned());
-    let suite = match Suite::by_name(&suite_name) {
-        Some(suite) => suite,
-        None => Suite::from_json(&suite_name, &std::fs::read_to_string(&suite_name)?)?,
-    };
-    let wanted: Vec<String> = arguments.collect();
+    let suite_name = arguments.next().unwrap_or_else(|| DEFAULT_SUITE.to_owned());
+    let benchmark = Benchmark::new(&suite_name, &arguments.collect::<Vec<_>>())?;
 
     println!("| category | I-AUROC RGB / SDF / fused | P-AUROC | AUPRO 0.3 | AUPRO 0.01 | false rejects | detected |");
     println!("|---|---|---|---|---|---|---|");
     let (mut rows, mut all) = (BTreeMap::new(), Vec::new());
-    for category in suite.categories().into_iter().filter(|c| wanted.is_empty() || wanted.iter().any(|w| w == c.name()))
-    {
+    for category in benchmark.categories.iter().copied() {
         let start = Instant::now();
-        let evaluation = run(&suite, category, &preset, pictures.as_deref())?;
+        let evaluation = run(&benchmark, category, &preset, pictures.as_deref())?;
         println!("{}", row(category.name(), &[&evaluation]));
         eprintln!("{category}: {:.0} s", start.elapsed().as_secs_f64());
         for kind in &evaluation.kinds {
@@ -63,17 +56,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn run(suite: &Suite, category: Category, preset: &str, pictures: Option<&Path>) -> Result<Evaluation, Box<dyn Error>> {
+fn run(
+    benchmark: &Benchmark,
+    category: Category,
+    preset: &str,
+    pictures: Option<&Path>,
+) -> Result<Evaluation, Box<dyn Error>> {
     let settings = presets::load(preset)?;
     let experts = Experts::from_settings(&settings.experts)?;
-    let scans = suite.scans(category);
-    let of = |split| scans.iter().copied().filter(|scan| scan.split == split).collect::<Vec<PlannedScan>>();
-    let simulate = |planned: &PlannedScan| simulate_scan(category, suite.seed, planned.sample_index, planned.defect);
+    let of = |split| benchmark.scans(category, split);
     let (train, validation, test) = (of(Split::Train), of(Split::Validation), of(Split::Test));
     let detector = Detector::fit(
         FitInputs { name: category.name(), train: &train, validation: &validation, skip_unusable: false },
-        |planned| Ok(LoadedScan { scan: simulate(planned).scan, mask: None }),
-        |planned| planned.folder().join(planned.name()).display().to_string(),
+        |planned| Ok(LoadedScan { scan: benchmark.simulate(category, planned).scan, mask: None }),
+        scan_name,
         settings,
         experts,
         &Silent,
@@ -82,14 +78,14 @@ fn run(suite: &Suite, category: Category, preset: &str, pictures: Option<&Path>)
         &detector,
         &test,
         |planned| {
-            let simulated = simulate(planned);
+            let simulated = benchmark.simulate(category, planned);
             Ok(LabelledScan { loaded: LoadedScan { scan: simulated.scan, mask: None }, truth: Some(simulated.truth) })
         },
-        |planned| planned.folder().join(planned.name()).display().to_string(),
-        |planned| planned.defect.map_or(GOOD, |defect| defect.kind.name()).to_owned(),
+        scan_name,
+        |planned| scan_kind(planned).to_owned(),
         |index, labelled, inspection| {
             if let Some(folder) = pictures {
-                let kind = test[index].defect.map_or(GOOD, |defect| defect.kind.name());
+                let kind = scan_kind(&test[index]);
                 let file = folder.join(category.name()).join(format!("{kind}-{}.png", test[index].name()));
                 let strip = strip(labelled, inspection, detector.good_peak(), &detector);
                 write_rgb_png(&file, &strip, true).unwrap_or_else(|error| eprintln!("{error}"));
@@ -105,20 +101,18 @@ fn run(suite: &Suite, category: Category, preset: &str, pictures: Option<&Path>)
 
 /// Means over evaluations as a line of the table.
 fn row(name: &str, evaluations: &[&Evaluation]) -> String {
-    let mean = |figure: &dyn Fn(&Evaluation) -> f64| {
-        evaluations.iter().map(|e| figure(e)).sum::<f64>() / evaluations.len().max(1) as f64
-    };
-    let three = |figure: fn(&ChannelMetrics) -> f64| {
-        let of = |index: usize| format!("{:.3}", mean(&|e| figure(&e.all.channels[index])));
+    let mean_of = |figure: &dyn Fn(&Evaluation) -> Option<f64>| mean(evaluations.iter().map(|e| figure(e)));
+    let three = |figure: fn(&ChannelMetrics) -> Option<f64>| {
+        let of = |index: usize| format!("{:.3}", mean_of(&|e| figure(&e.all.channels[index])));
         (0..Channel::ALL.len()).map(of).collect::<Vec<_>>().join(" / ")
     };
     let cells = [
-        three(|c| c.i_auroc.unwrap_or(f64::NAN)),
-        three(|c| c.pixels.as_ref().map_or(f64::NAN, |p| p.p_auroc)),
-        three(|c| c.pixels.as_ref().map_or(f64::NAN, |p| p.aupro[LIMITS[0]])),
-        three(|c| c.pixels.as_ref().map_or(f64::NAN, |p| p.aupro[LIMITS[1]])),
-        format!("{:.2}", mean(&|e| e.false_reject_rate.unwrap_or(f64::NAN))),
-        format!("{:.2}", mean(&|e| e.detection_rate.unwrap_or(f64::NAN))),
+        three(|c| c.i_auroc),
+        three(|c| c.pixels.as_ref().map(|p| p.p_auroc)),
+        three(|c| c.pixels.as_ref().map(|p| p.aupro[LIMITS[0]])),
+        three(|c| c.pixels.as_ref().map(|p| p.aupro[LIMITS[1]])),
+        format!("{:.2}", mean_of(&|e| e.false_reject_rate)),
+        format!("{:.2}", mean_of(&|e| e.detection_rate)),
     ];
     format!("| {name} | {} |", cells.join(" | "))
 }

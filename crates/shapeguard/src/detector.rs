@@ -13,9 +13,10 @@ use shapeguard_core::memory::{DualMemory, SampleFeatures};
 use shapeguard_core::patches::PatchSet;
 use shapeguard_core::resample::Sample;
 use shapeguard_core::sample::Scan;
-use shapeguard_core::scoring::{SampleScores, score};
+use shapeguard_core::scoring::{SampleScores, raw_scores, score};
 use shapeguard_core::seams::Progress;
 use shapeguard_core::settings::Settings;
+use shapeguard_core::typical::{SampleTypical, TypicalScores};
 use shapeguard_data::{DataError, scan_digest};
 
 use crate::experts::Experts;
@@ -144,7 +145,7 @@ pub struct Inspection {
     pub scores: Scores,
     /// Share of good parts that score at least as high (conformal p-value).
     pub p_value: f64,
-    /// Blurred 224 x 224 anomaly maps.
+    /// Blurred anomaly maps of the pixels that the experts see.
     pub maps: AnomalyMaps,
     /// The part as the experts saw it.
     pub sample: Sample,
@@ -250,6 +251,18 @@ impl Detector {
         for scan in &validation {
             data.update(scan.digest);
         }
+        if TypicalScores::are_wanted(&settings.memory) {
+            progress.begin("Typical scores: training scans without their own features", train.len());
+            let scorer = Scorer { settings: &settings, experts: &experts, memory: &memory };
+            let all: Vec<usize> = (0..train.len()).collect();
+            let typical = in_chunks(&all, |&i| {
+                let typical = scorer.typical(&train[i], i as u32);
+                progress.step();
+                typical
+            });
+            progress.end();
+            memory.typical = Some(TypicalScores::learn(&typical, &memory));
+        }
         let scorer = Scorer { settings: &settings, experts: &experts, memory: &memory };
         let chosen = alignment_choice(train.len(), &settings);
         progress.begin("Alignment: training scans without their own features", chosen.len());
@@ -263,7 +276,7 @@ impl Detector {
         for scores in &scored {
             statistics.add(scores, &settings.fusion);
         }
-        let alignment = statistics.finish()?;
+        let alignment = statistics.finish()?.check(settings.fusion.rule)?;
         let total = |scores: &SampleScores| {
             let maps = fuse(scores, alignment, &settings.fusion);
             let peak = maps.fused.as_slice().iter().copied().fold(0.0, f32::max);
@@ -423,6 +436,20 @@ impl Scorer<'_> {
             &self.settings.memory,
             leave_out,
         )
+    }
+
+    /// What a scan of the memory scores without its own features.
+    fn typical(&self, scan: &FitScan, leave_out: u32) -> SampleTypical {
+        let raw = raw_scores(
+            &scan.features,
+            &scan.patches,
+            self.memory,
+            &*self.experts.shape,
+            &*self.experts.search,
+            &self.settings.memory,
+            Some(leave_out),
+        );
+        SampleTypical::of(&raw)
     }
 }
 

@@ -3,6 +3,8 @@
 //! [`Detector::fit`] learns from good scans, [`Detector::inspect`] judges a scan, [`evaluate`](evaluation::evaluate)
 //! measures a detector on scans whose defects are known, and [`model_file`] keeps a detector in one file.
 
+pub mod bench;
+pub mod benchmark;
 pub mod detector;
 pub mod evaluation;
 pub mod experts;

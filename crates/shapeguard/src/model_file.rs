@@ -16,8 +16,9 @@ use shapeguard_core::alignment::Alignment;
 use shapeguard_core::calibration::{Threshold, ThresholdBasis};
 use shapeguard_core::matrix::Matrix;
 use shapeguard_core::memory::DualMemory;
-use shapeguard_core::seams::CELL_COUNT;
+use shapeguard_core::seams::CELL_PX;
 use shapeguard_core::settings::Settings;
+use shapeguard_core::typical::{Typical, TypicalScores};
 use shapeguard_data::atomic_write;
 
 use crate::detector::{Detector, Provenance};
@@ -27,8 +28,12 @@ use container::{Container, Fault, Tensor, Tensors, Values, digest};
 
 /// What a header says it is.
 const FORMAT: &str = "shapeguard-model";
-/// The newest version that this program reads and the one that it writes.
-pub const VERSION: u32 = 1;
+/// The newest version that this program reads and the one that it writes; the older ones are read too.
+pub const VERSION: u32 = 2;
+/// Names of the tensors that only models with typical scores have.
+const SDF_TYPICAL_DISTANCE: &str = "sdf_typical_distance";
+const SDF_TYPICAL_RESIDUAL: &str = "sdf_typical_residual";
+const RGB_TYPICAL_RESIDUAL: &str = "rgb_typical_residual";
 /// Names of the tensors that only models with experts from files have.
 const SHAPE_EXPERT_FILE: &str = "shape_expert_file";
 /// See [`SHAPE_EXPERT_FILE`].
@@ -140,12 +145,12 @@ pub fn save(detector: &Detector, path: &Path, overwrite: bool) -> Result<(), Mod
 
 fn tensors_of(detector: &Detector) -> BTreeMap<&'static str, Tensor<'_>> {
     let memory = &detector.memory;
-    let threshold = &detector.threshold;
+    let (threshold, alignment) = (&detector.threshold, detector.alignment);
     let cells: Vec<u32> = memory.appearance_cell.iter().map(|cell| u32::from(*cell)).collect();
     let floats = |values: Vec<f32>| Tensor::list(Values::F32(values.into()));
     let indices = |values| Tensor::list(Values::U32(values));
     let mut tensors = BTreeMap::from([
-        ("alignment", floats(vec![detector.alignment.a, detector.alignment.b])),
+        ("alignment", floats(vec![alignment.a, alignment.b, alignment.mean, alignment.deviation])),
         ("good_peak", floats(vec![detector.good_peak])),
         ("rgb_bank", bank(&memory.appearance)),
         ("rgb_cell", indices(cells.into())),
@@ -157,6 +162,13 @@ fn tensors_of(detector: &Detector) -> BTreeMap<&'static str, Tensor<'_>> {
         ("threshold_good_scores", floats(threshold.good_scores.clone())),
         ("threshold_score", floats(vec![threshold.score])),
     ]);
+    if let Some(typical) = &memory.typical {
+        tensors.extend([
+            (SDF_TYPICAL_DISTANCE, floats(typical.distance.values().to_vec())),
+            (SDF_TYPICAL_RESIDUAL, floats(typical.residual.values().to_vec())),
+            (RGB_TYPICAL_RESIDUAL, floats(typical.cell.values().to_vec())),
+        ]);
+    }
     let experts = &detector.experts;
     for (name, file) in [(SHAPE_EXPERT_FILE, &experts.shape_file), (APPEARANCE_EXPERT_FILE, &experts.appearance_file)] {
         if let Some(bytes) = file {
@@ -177,14 +189,14 @@ fn bank(features: &Matrix) -> Tensor<'_> {
 pub fn load(path: &Path) -> Result<Detector, ModelFileError> {
     let invalid = |message: String| ModelFileError::Invalid { path: path.into(), message };
     let (container, header) = open(path)?;
-    let layout = Layout::of(&container).map_err(invalid)?;
+    let layout = Layout::of(&container, &header).map_err(invalid)?;
     let (mut tensors, found) = container.read_all().map_err(|fault| at(path, fault))?;
     if found != header.tensors_sha256 {
         return Err(invalid("its content does not have the digest that its header states".into()));
     }
-    let memory = memory(&mut tensors, layout, &header.provenance).map_err(invalid)?;
+    let memory = memory(&mut tensors, layout, &header).map_err(invalid)?;
     let threshold = threshold(&mut tensors, &header).map_err(invalid)?;
-    let [a, b] = values(&mut tensors, "alignment").map_err(invalid)?;
+    let alignment = alignment(&mut tensors, &header).map_err(invalid)?;
     let [good_peak] = values(&mut tensors, "good_peak").map_err(invalid)?;
     let mut file = |name| layout.experts.contains(&Some(name)).then(|| tensors.bytes(name)).transpose();
     let experts = Experts::restore(
@@ -202,7 +214,6 @@ pub fn load(path: &Path) -> Result<Detector, ModelFileError> {
             return Err(invalid(format!("the {name} bank has features of length {bank}, its expert's have {expert}")));
         }
     }
-    let alignment = Alignment { a, b };
     let Header { settings, provenance, .. } = header;
     Ok(Detector { settings, experts, memory, alignment, threshold, good_peak, provenance })
 }
@@ -262,7 +273,7 @@ struct Layout {
 
 impl Layout {
     /// Checks names, number formats and shapes of all tensors, of which none is read.
-    fn of(container: &Container) -> Result<Self, String> {
+    fn of(container: &Container, header: &Header) -> Result<Self, String> {
         let sdf_bank: [usize; 2] = container.shape("sdf_bank", Dtype::F32)?;
         let rgb_bank: [usize; 2] = container.shape("rgb_bank", Dtype::F32)?;
         if sdf_bank.contains(&0) || rgb_bank.contains(&0) {
@@ -270,8 +281,9 @@ impl Layout {
         }
         let [links]: [usize; 1] = container.shape("sdf_link_rows", Dtype::U32)?;
         let [good_scores]: [usize; 1] = container.shape("threshold_good_scores", Dtype::F32)?;
-        let lists = [
-            ("alignment", Dtype::F32, 2),
+        let mut lists = vec![
+            // Version 1 had no scale, which no rule of its time needs.
+            ("alignment", Dtype::F32, if header.version == 1 { 2 } else { 4 }),
             ("good_peak", Dtype::F32, 1),
             ("rgb_cell", Dtype::U32, rgb_bank[0]),
             ("rgb_sample", Dtype::U32, rgb_bank[0]),
@@ -281,7 +293,14 @@ impl Layout {
             ("threshold_good_scores", Dtype::F32, good_scores),
             ("threshold_score", Dtype::F32, 1),
         ];
-        for (name, dtype, expected) in lists {
+        if TypicalScores::are_wanted(&header.settings.memory) {
+            lists.extend([
+                (SDF_TYPICAL_DISTANCE, Dtype::F32, sdf_bank[0]),
+                (SDF_TYPICAL_RESIDUAL, Dtype::F32, sdf_bank[0]),
+                (RGB_TYPICAL_RESIDUAL, Dtype::F32, rgb_bank[0]),
+            ]);
+        }
+        for (name, dtype, expected) in lists.iter().copied() {
             let [found]: [usize; 1] = container.shape(name, dtype)?;
             if found != expected {
                 return Err(format!("the tensor {name:?} must have {expected} values, found {found}"));
@@ -312,6 +331,17 @@ fn values<const N: usize>(tensors: &mut Tensors, name: &str) -> Result<[f32; N],
     values.try_into().map_err(|_| format!("the tensor {name:?} must have {N} values, found {found}"))
 }
 
+fn alignment(tensors: &mut Tensors, header: &Header) -> Result<Alignment, String> {
+    let alignment = if header.version == 1 {
+        let [a, b] = values(tensors, "alignment")?;
+        Alignment { a, b, mean: 0.0, deviation: 1.0 }
+    } else {
+        let [a, b, mean, deviation] = values(tensors, "alignment")?;
+        Alignment { a, b, mean, deviation }
+    };
+    alignment.check(header.settings.fusion.rule).map_err(|error| error.to_string())
+}
+
 fn threshold(tensors: &mut Tensors, header: &Header) -> Result<Threshold, String> {
     let [score] = values(tensors, "threshold_score")?;
     let good_scores = tensors.f32("threshold_good_scores")?;
@@ -322,16 +352,18 @@ fn threshold(tensors: &mut Tensors, header: &Header) -> Result<Threshold, String
 }
 
 /// The memories, with every index checked.
-fn memory(tensors: &mut Tensors, layout: Layout, provenance: &Provenance) -> Result<DualMemory, String> {
+fn memory(tensors: &mut Tensors, layout: Layout, header: &Header) -> Result<DualMemory, String> {
+    let Header { provenance, settings, .. } = header;
     let matrix = |[rows, cols]: [usize; 2], values| Matrix::from_vec(rows, cols, values);
     let memory = DualMemory {
         shape: matrix(layout.sdf_bank, tensors.f32("sdf_bank")?),
         shape_sample: tensors.u32("sdf_sample")?,
         appearance: matrix(layout.rgb_bank, tensors.f32("rgb_bank")?),
         appearance_sample: tensors.u32("rgb_sample")?,
-        appearance_cell: cells(tensors.u32("rgb_cell")?)?,
+        appearance_cell: cells(tensors.u32("rgb_cell")?, settings.image.side_px)?,
         link_starts: tensors.u32("sdf_link_starts")?,
         link_rows: tensors.u32("sdf_link_rows")?,
+        typical: typical(tensors, header)?,
     };
     for (name, samples) in [("SDF", &memory.shape_sample), ("RGB", &memory.appearance_sample)] {
         if !samples.is_sorted() {
@@ -350,11 +382,27 @@ fn memory(tensors: &mut Tensors, layout: Layout, provenance: &Provenance) -> Res
     Ok(memory)
 }
 
-fn cells(cells: Vec<u32>) -> Result<Vec<u16>, String> {
-    if let Some(cell) = cells.iter().find(|cell| **cell as usize >= CELL_COUNT) {
-        return Err(format!("an RGB feature is of cell {cell}, there are {CELL_COUNT}"));
+fn cells(cells: Vec<u32>, image_side: usize) -> Result<Vec<u16>, String> {
+    let count = (image_side / CELL_PX).pow(2);
+    if let Some(cell) = cells.iter().find(|cell| **cell as usize >= count) {
+        return Err(format!("an RGB feature is of cell {cell}, there are {count}"));
     }
     Ok(cells.into_iter().map(|cell| cell as u16).collect())
+}
+
+fn typical(tensors: &mut Tensors, header: &Header) -> Result<Option<TypicalScores>, String> {
+    if !TypicalScores::are_wanted(&header.settings.memory) {
+        return Ok(None);
+    }
+    let mut read = |name: &str| match tensors.f32(name)? {
+        values if values.iter().any(|value| *value < 0.0) => Err(format!("the tensor {name:?} holds negative scores")),
+        values => Ok(Typical::new(values)),
+    };
+    Ok(Some(TypicalScores {
+        distance: read(SDF_TYPICAL_DISTANCE)?,
+        residual: read(SDF_TYPICAL_RESIDUAL)?,
+        cell: read(RGB_TYPICAL_RESIDUAL)?,
+    }))
 }
 
 fn check_links(memory: &DualMemory) -> Result<(), String> {

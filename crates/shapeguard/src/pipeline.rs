@@ -10,7 +10,7 @@ use shapeguard_core::memory::SampleFeatures;
 use shapeguard_core::patches::{PatchError, PatchSet, extract_patches};
 use shapeguard_core::resample::{Sample, resample, resample_mask};
 use shapeguard_core::sample::Scan;
-use shapeguard_core::seams::{AppearanceExpert, IMAGE_SIDE, ShapeExpert};
+use shapeguard_core::seams::{AppearanceExpert, ShapeExpert};
 use shapeguard_core::settings::Settings;
 
 /// Largest side of the square that a scan is padded to, pixels: beyond a square scan of 64 megapixels, the most that is
@@ -48,7 +48,7 @@ pub enum NotJudged {
 pub struct StageSeconds {
     /// Plane, clustering, padding.
     pub foreground: f64,
-    /// To 224 x 224.
+    /// To the pixels that the experts see.
     pub resample: f64,
     /// Farthest point sampling and neighbours.
     pub patches: f64,
@@ -65,7 +65,7 @@ pub struct StageSeconds {
 /// A scan with everything that the memories need to know of it.
 #[derive(Clone, Debug)]
 pub struct PreparedScan {
-    /// The part at 224 x 224.
+    /// The part as the experts see it.
     pub sample: Sample,
     /// Its patches.
     pub patches: PatchSet,
@@ -112,7 +112,7 @@ pub fn prepare(
     let mut seconds = StageSeconds::default();
     let part = foreground::segment(scan, &settings.foreground, mask, settings.seed)?;
     seconds.foreground = watch.lap();
-    let sample = resample(&part);
+    let sample = resample(&part, settings.image.side_px);
     seconds.resample = watch.lap();
     let patches = extract_patches(&sample, &settings.patches)?;
     seconds.patches = watch.lap();
@@ -129,7 +129,7 @@ pub fn prepare(
     Ok(PreparedScan { sample, patches, features, warnings: part.warnings, seconds })
 }
 
-/// Brings a ground-truth mask of the scan's size to the 224 x 224 pixels of its maps.
+/// Brings a ground-truth mask of the scan's size to the pixels of its maps.
 ///
 /// # Panics
 /// If the mask is not of the scan's size: a bug of the caller.
@@ -142,13 +142,13 @@ pub fn truth_at_map_size(truth: &Mask, sample: &Sample) -> Mask {
         let start = (row + top) * square.cols + left;
         padded.as_mut_slice()[start..start + truth.size().cols].copy_from_slice(truth.row(row));
     }
-    resample_mask(&padded)
+    resample_mask(&padded, sample.side())
 }
 
-/// Brings a 224 x 224 map back to the scan's own pixels, bilinearly.
+/// Brings a map back to the scan's own pixels, bilinearly.
 pub fn map_at_scan_size(map: &ScoreMap, sample: &Sample) -> Grid<f32> {
-    let scale = IMAGE_SIDE as f32 / sample.square_side as f32;
-    let last = IMAGE_SIDE - 1;
+    let scale = sample.side() as f32 / sample.square_side as f32;
+    let last = sample.side() - 1;
     let position = |pixel: usize| {
         let x = ((pixel as f32 + 0.5) * scale - 0.5).clamp(0.0, last as f32);
         let low = x.floor() as usize;
@@ -168,6 +168,7 @@ pub fn map_at_scan_size(map: &ScoreMap, sample: &Sample) -> Grid<f32> {
 mod tests {
     use super::*;
     use shapeguard_core::sample::OrganizedCloud;
+    use shapeguard_core::seams::IMAGE_SIDE;
 
     /// A sample of a scan of 100 rows and 448 columns, padded to 448: a pixel of the maps is two by two of the scan.
     fn sample() -> Sample {

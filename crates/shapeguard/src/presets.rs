@@ -1,7 +1,9 @@
 //! Presets: commented TOML files that can be printed, changed and passed back.
 
+use std::io::ErrorKind;
+
 use shapeguard_core::sample::MAX_EXTENT_M;
-use shapeguard_core::seams::{CELL_GRID_SIDE, IMAGE_SIDE};
+use shapeguard_core::seams::CELL_PX;
 use shapeguard_core::settings::Settings;
 
 /// The names and texts of the built-in presets.
@@ -51,12 +53,22 @@ pub fn load(name_or_path: &str) -> Result<Settings, PresetError> {
 /// The text of a built-in preset, or of a TOML file, with its comments; not yet checked.
 ///
 /// # Errors
-/// If it is neither a built-in name nor a readable file.
+/// If it is neither a built-in name nor a readable text file.
 pub fn text(name_or_path: &str) -> Result<String, PresetError> {
     if let Some((_, text)) = BUILT_IN.iter().find(|(name, _)| *name == name_or_path) {
         return Ok((*text).to_owned());
     }
-    std::fs::read_to_string(name_or_path).map_err(|source| PresetError::Unknown { name: name_or_path.into(), source })
+    let invalid = |found: &str| PresetError::Invalid {
+        name: name_or_path.into(),
+        message: format!(
+            "expected a TOML file, found {found} (the settings of a model file are printed by `shapeguard info MODEL --settings`)"
+        ),
+    };
+    std::fs::read_to_string(name_or_path).map_err(|source| match source.kind() {
+        ErrorKind::IsADirectory => invalid("a folder"),
+        ErrorKind::InvalidData => invalid("a file that is not text"),
+        _ => PresetError::Unknown { name: name_or_path.into(), source },
+    })
 }
 
 /// What a built-in preset is for: the second line of its text.
@@ -142,17 +154,32 @@ pub fn parse(text: &str, name: &str) -> Result<Settings, PresetError> {
 /// Smallest length that makes sense in a scan, metres: the foreground's own limit.
 const MIN_LENGTH_M: f32 = 1e-5;
 
+/// Smallest side of the experts' image, pixels: a grid of 8 x 8 cells.
+const MIN_IMAGE_SIDE_PX: usize = 64;
+/// Largest side of the experts' image, pixels: five times the paper's area; time and memory grow with it.
+const MAX_IMAGE_SIDE_PX: usize = 512;
+
 /// Refuses values that no stage can work with, or with which one scan would take more time or memory than any machine
 /// has: settings also come from model files, which are not trusted.
 pub(crate) fn check(s: &Settings) -> Result<(), String> {
+    let side = s.image.side_px;
+    if !(MIN_IMAGE_SIDE_PX..=MAX_IMAGE_SIDE_PX).contains(&side) || !side.is_multiple_of(CELL_PX) {
+        return Err(format!(
+            "image.side_px must be a multiple of {CELL_PX} from {MIN_IMAGE_SIDE_PX} to {MAX_IMAGE_SIDE_PX}, found {side}"
+        ));
+    }
     let lengths = [
         // Metres: from what no camera resolves to the largest scan.
         ("foreground.plane_inlier_m", s.foreground.plane_inlier_m, MIN_LENGTH_M, MAX_EXTENT_M),
         ("foreground.background_distance_m", s.foreground.background_distance_m, MIN_LENGTH_M, MAX_EXTENT_M),
         ("foreground.cluster_eps_m", s.foreground.cluster_eps_m, MIN_LENGTH_M, MAX_EXTENT_M),
         // Pixels: from no blur worth the name to the whole map.
-        ("fusion.blur_sigma_px", s.fusion.blur_sigma_px, 0.01, IMAGE_SIDE as f32),
+        ("fusion.blur_sigma_px", s.fusion.blur_sigma_px, 0.01, side as f32),
         ("fusion.blur_truncate", s.fusion.blur_truncate, 0.01, 16.0),
+        // Beyond, single precision loses the small scores.
+        ("memory.shape_typical_power", s.memory.shape_typical_power, 0.0, 4.0),
+        ("memory.appearance_typical_power", s.memory.appearance_typical_power, 0.0, 4.0),
+        ("memory.residual_power", s.memory.residual_power, 0.0, 4.0),
     ];
     for (key, value, least, most) in lengths {
         if !(value >= least && value <= most) {
@@ -167,10 +194,10 @@ pub(crate) fn check(s: &Settings) -> Result<(), String> {
         ("foreground.pad_multiple_px", s.foreground.pad_multiple_px, 1, 1000),
         ("foreground.cluster_min_points", s.foreground.cluster_min_points, 1, 1_000_000),
         // A part has no more points than the experts' image has pixels.
-        ("patches.points_per_patch", s.patches.points_per_patch, 2, IMAGE_SIDE * IMAGE_SIDE),
+        ("patches.points_per_patch", s.patches.points_per_patch, 2, side * side),
         // Every point is in about so many patches: time and memory grow with it.
         ("patches.overlap", s.patches.overlap, 1, 100),
-        ("patches.cell_dilation", s.patches.cell_dilation, 0, CELL_GRID_SIDE),
+        ("patches.cell_dilation", s.patches.cell_dilation, 0, side / CELL_PX),
         ("memory.shape_neighbours", s.memory.shape_neighbours, 1, 1000),
         ("memory.appearance_neighbours", s.memory.appearance_neighbours, 1, 1000),
         ("memory.nonzeros", s.memory.nonzeros, 1, 100),
@@ -244,6 +271,9 @@ mod tests {
             ("patches.overlap", "expected KEY=VALUE"),
             ("patches.overlap=many", "expected usize"),
             ("patches.overlap=0", "patches.overlap must be at least 1"),
+            ("image.side_px=225", "image.side_px must be a multiple of 8"),
+            ("image.side_px=1000000000000", "image.side_px must be a multiple of 8"),
+            ("image.side_px=8", "image.side_px must be a multiple of 8 from 64"),
             ("patches.overlap=1\nseed=2", "expected usize"),
             ("foreground.method=magic", "unknown variant"),
             ("threshold.false_reject_rate=1.5", "must lie between 0 and 1"),

@@ -77,7 +77,7 @@ impl AppearanceExpert for Quick {
 
 /// A detector with an SDF bank of some MB, that says it has the built-in experts.
 fn large_detector() -> Detector {
-    let mut settings = Settings::preset(Preset::Default);
+    let mut settings = Settings::preset(Preset::Paper);
     settings.foreground.method = ForegroundMethod::None;
     settings.foreground.pad_multiple_px = 224;
     settings.patches.points_per_patch = 20;

@@ -5,6 +5,7 @@
 mod support;
 
 mod bad_input;
+mod bench;
 mod device;
 mod help;
 mod whole_way;

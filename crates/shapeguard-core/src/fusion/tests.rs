@@ -50,6 +50,16 @@ fn a_constant_stays_inside_and_falls_to_half_at_a_border() {
 }
 
 #[test]
+fn a_kernel_beyond_all_memory_is_cut() {
+    let map = ramp(3, 4);
+    for (sigma_px, truncate) in [(f32::INFINITY, TRUNCATE), (SIGMA, f32::INFINITY), (1e30, 1e30)] {
+        let blurred = gaussian_blur(&map, sigma_px, truncate);
+        assert!(blurred.as_slice().iter().all(|value| value.is_finite()), "{sigma_px}, {truncate}");
+    }
+    assert_eq!(gaussian_blur(&map, SIGMA, f32::NAN), map, "a reach that is no number is none");
+}
+
+#[test]
 fn a_weak_score_beside_a_strong_one_survives_the_blur() {
     let mut map = Grid::filled(GridSize::new(100, 100), 0.0);
     map[(10, 10)] = 1000.0;
@@ -75,7 +85,13 @@ fn expert(values: Vec<f32>, sample_score: f32) -> ExpertScores {
 }
 
 fn settings(sample_score: SampleScoring) -> FusionSettings {
-    FusionSettings { alignment_samples: 25, blur_sigma_px: 0.0, blur_truncate: TRUNCATE, sample_score }
+    FusionSettings {
+        alignment_samples: 25,
+        blur_sigma_px: 0.0,
+        blur_truncate: TRUNCATE,
+        sample_score,
+        rule: FusionRule::Maximum,
+    }
 }
 
 #[test]
@@ -86,7 +102,7 @@ fn the_maximum_of_aligned_maps_never_falls_below_zero() {
         cells: Grid::filled(GridSize::new(1, 1), 0.0),
         dictionary_size: 1,
     };
-    let alignment = Alignment { a: 0.5, b: -1.0 };
+    let alignment = Alignment { a: 0.5, b: -1.0, mean: 0.0, deviation: 1.0 };
     let maps = fuse(&scores, alignment, &settings(SampleScoring::Product));
     assert_eq!(maps.fused.as_slice()[..3], [1.0, 1.0, 0.0]);
     assert!(maps.fused.as_slice()[3].is_nan(), "what is no number must not be hidden");
@@ -98,7 +114,27 @@ fn the_maximum_of_aligned_maps_never_falls_below_zero() {
 fn the_top_of_the_fused_map_is_a_thousandth_of_its_pixels() {
     let map = Grid::from_fn(GridSize::new(50, 60), |row, col| ((row * 60 + col) * 7 % 3000) as f32);
     // 3,000 pixels with the values 0 to 2,999: the largest three.
-    assert_eq!(mean_of_largest(&map), 2998.0);
-    assert_eq!(mean_of_largest(&ramp(1, 3)), 0.34);
-    assert!(mean_of_largest(&Grid::filled(GridSize::new(2, 2), f32::NAN)).is_nan());
+    assert_eq!(mean_of_largest(&map, TOP_ONE_OF), 2998.0);
+    // Of `ProductTop` the largest twelve.
+    assert_eq!(mean_of_largest(&map, PRODUCT_TOP_ONE_OF), 2993.5);
+    assert_eq!(mean_of_largest(&ramp(1, 3), TOP_ONE_OF), 0.34);
+    assert!(mean_of_largest(&Grid::filled(GridSize::new(2, 2), f32::NAN), TOP_ONE_OF).is_nan());
+}
+
+#[test]
+fn both_experts_together_count_more_than_one() {
+    let scores = SampleScores {
+        shape: expert(vec![5.0, 5.0, 1.0, 0.0, 2.0], 2.0),
+        appearance: expert(vec![0.0, 6.0, 6.0, 0.0, f32::NAN], 3.0),
+        cells: Grid::filled(GridSize::new(1, 1), 0.0),
+        dictionary_size: 1,
+    };
+    let alignment = Alignment { a: 0.5, b: 1.0, mean: 1.0, deviation: 1.0 };
+    let settings = FusionSettings { rule: FusionRule::RootSumSquares, ..settings(SampleScoring::ProductTop) };
+    let maps = fuse(&scores, alignment, &settings);
+    // (5 - 1) / 1 = 4 and (0.5 * 6 + 1 - 1) / 1 = 3; below the mean nothing counts.
+    assert_eq!(maps.fused.as_slice()[..4], [4.0, 5.0, 3.0, 0.0]);
+    assert!(maps.fused.as_slice()[4].is_nan(), "what is no number must not be hidden");
+    let four = AnomalyMaps { fused: Grid::filled(GridSize::new(1, 4), 4.0), ..maps };
+    assert_eq!(sample_scores(&scores, &four, &settings), Scores { shape: 2.0, appearance: 3.0, fused: 24.0 });
 }

@@ -29,9 +29,11 @@ pub enum PatchError {
     },
     /// The part is smaller than a patch.
     #[error(
-        "the part has {found} measured points at 224 x 224 pixels, a patch needs {needed}; let the part fill more of the image, check for missing depth, or set patches.points_per_patch lower"
+        "the part has {found} measured points at {side} x {side} pixels, a patch needs {needed}; let the part fill more of the image, check for missing depth, or set patches.points_per_patch lower"
     )]
     TooFewPoints {
+        /// Pixels along each side of the image.
+        side: usize,
         /// Valid points of the part.
         found: usize,
         /// Points of a patch.
@@ -67,7 +69,9 @@ pub struct Patch {
 /// The patches of a sample.
 #[derive(Clone, Debug)]
 pub struct PatchSet {
-    /// Pixel of each valid point: `row * 224 + col`, ascending.
+    /// Pixels along each side of the image that the points are from.
+    pub image_side: usize,
+    /// Pixel of each valid point: `row * image_side + col`, ascending.
     pub pixels: Vec<u32>,
     /// Coordinates of each valid point: minus their minimum, divided by the extent along x.
     pub positions: Vec<[f32; 3]>,
@@ -97,7 +101,7 @@ pub fn extract_patches(sample: &Sample, settings: &PatchSettings) -> Result<Patc
         .filter_map(|((pixel, p), valid)| valid.then_some((pixel, *p)))
         .unzip();
     if pixels.len() < k {
-        return Err(PatchError::TooFewPoints { found: pixels.len(), needed: k });
+        return Err(PatchError::TooFewPoints { side: sample.side(), found: pixels.len(), needed: k });
     }
     let positions = scaled_by_x_extent(cloud.bounds_m(), &points_m)?;
     let coordinates = Coordinates::new(&positions);
@@ -115,7 +119,7 @@ pub fn extract_patches(sample: &Sample, settings: &PatchSettings) -> Result<Patc
     if patches.iter().any(|p| p.members.iter().all(|m| positions[*m as usize] == positions[p.centre as usize])) {
         return Err(PatchError::NoPatchExtent { points: k });
     }
-    Ok(PatchSet { pixels, positions, patches, points_per_patch: k, added_centres })
+    Ok(PatchSet { image_side: sample.side(), pixels, positions, patches, points_per_patch: k, added_centres })
 }
 
 /// `round(N * overlap / K)`, half to even; at least one centre, at most one for each point.

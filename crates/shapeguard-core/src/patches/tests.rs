@@ -145,11 +145,11 @@ fn one_thread_and_many_agree() {
 fn what_cannot_be_cut_is_refused() {
     let plate: Vec<[f32; 3]> = (0..400).map(|i| [0.001 * (i % 20) as f32, 0.001 * (i / 20) as f32, 0.4]).collect();
     let error = extract_patches(&sample(&plate), &settings(500)).unwrap_err();
-    assert_eq!(error, PatchError::TooFewPoints { found: 400, needed: 500 });
+    assert_eq!(error, PatchError::TooFewPoints { side: 224, found: 400, needed: 500 });
     assert!(error.to_string().contains("400") && error.to_string().contains("500"), "{error}");
     assert_eq!(
         extract_patches(&sample(&[]), &settings(500)).unwrap_err(),
-        PatchError::TooFewPoints { found: 0, needed: 500 }
+        PatchError::TooFewPoints { side: 224, found: 0, needed: 500 }
     );
     let upright: Vec<[f32; 3]> = plate.iter().map(|p| [0.1, p[1], p[0] + 0.4]).collect();
     assert_eq!(extract_patches(&sample(&upright), &settings(100)).unwrap_err(), PatchError::NoExtent { points: 400 });

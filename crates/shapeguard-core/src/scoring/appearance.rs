@@ -5,11 +5,8 @@ use crate::grid::{Grid, GridSize, Mask, ScoreMap};
 use crate::matrix::Matrix;
 use crate::memory::DualMemory;
 use crate::scoring::rebuild_features;
-use crate::seams::{BankSearch, CELL_GRID_SIDE, IMAGE_SIDE, Neighbour};
+use crate::seams::{BankSearch, CELL_PX, Neighbour};
 use crate::settings::MemorySettings;
-
-/// Pixels of a cell along each side: 224 / 28.
-const CELL_PX: usize = IMAGE_SIDE / CELL_GRID_SIDE;
 
 /// The RGB rows that a sample is compared with, ascending, without those of the sample `leave_out`; `None` is the
 /// whole bank. Guided by shape, it is the union of the cells of **all** neighbours of all patches, not only of the
@@ -30,11 +27,20 @@ pub fn dictionary(
     }
 }
 
-/// The residual of each of the given cells, 28 x 28; 0 elsewhere. Where the dictionary is empty, nothing rebuilds a
-/// cell, and its residual is its feature's length.
+/// What cells were compared with, and how well that rebuilt them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CellResiduals {
+    /// The nearest dictionary rows of each cell.
+    pub neighbours: Vec<Vec<Neighbour>>,
+    /// The residual of each cell.
+    pub residuals: Vec<f32>,
+}
+
+/// The residual of each of the given cells. Where the dictionary is empty, nothing rebuilds a cell, and its residual is its
+/// feature's length.
 ///
 /// # Shapes
-/// - `appearance`: `[784, appearance_dim]`, the features of all cells of the sample
+/// - `appearance`: `[n_cells, appearance_dim]`, the features of all cells of the sample, a square number of them
 pub fn cell_residuals(
     appearance: &Matrix,
     cells: &[u32],
@@ -42,15 +48,20 @@ pub fn cell_residuals(
     dictionary: Option<&[u32]>,
     search: &dyn BankSearch,
     settings: &MemorySettings,
-) -> Grid<f32> {
+) -> CellResiduals {
     let queries = appearance.select_rows(cells.iter().map(|cell| *cell as usize));
     let neighbours = search.nearest(&memory.appearance, dictionary, &queries, settings.appearance_neighbours);
     let rebuilt = rebuild_features(&queries, &memory.appearance, &neighbours, settings);
-    let mut residuals = Grid::filled(GridSize::new(CELL_GRID_SIDE, CELL_GRID_SIDE), 0.0);
-    for (cell, residual) in cells.iter().zip(rebuilt.residuals) {
-        residuals.as_mut_slice()[*cell as usize] = residual;
+    CellResiduals { neighbours, residuals: rebuilt.residuals }
+}
+
+/// Values of some cells on the square grid of all; 0 elsewhere.
+pub fn cell_grid(cells: &[u32], values: impl IntoIterator<Item = f32>, side: usize) -> Grid<f32> {
+    let mut grid = Grid::filled(GridSize::new(side, side), 0.0);
+    for (cell, value) in cells.iter().zip(values) {
+        grid.as_mut_slice()[*cell as usize] = value;
     }
-    residuals
+    grid
 }
 
 /// Brings cells to pixels by bilinear interpolation with half-pixel centres; beyond the outermost centres a cell's
@@ -75,14 +86,13 @@ pub fn upsample_cells(cells: &Grid<f32>) -> ScoreMap {
     })
 }
 
-/// The pixels of the given cells. These count as scored: a pixel of another cell that interpolation reaches from
+/// The pixels of the given cells of a square grid. These count as scored: a pixel of another cell that interpolation reaches from
 /// beside blends a score with nothing.
-pub fn pixels_of_cells(cells: &[u32]) -> Mask {
-    let mut has_score = [false; CELL_GRID_SIDE * CELL_GRID_SIDE];
+pub fn pixels_of_cells(cells: &[u32], grid_side: usize) -> Mask {
+    let mut has_score = vec![false; grid_side * grid_side];
     for cell in cells {
         has_score[*cell as usize] = true;
     }
-    Mask::from_fn(GridSize::new(IMAGE_SIDE, IMAGE_SIDE), |row, col| {
-        has_score[row / CELL_PX * CELL_GRID_SIDE + col / CELL_PX]
-    })
+    let pixels = grid_side * CELL_PX;
+    Mask::from_fn(GridSize::new(pixels, pixels), |row, col| has_score[row / CELL_PX * grid_side + col / CELL_PX])
 }

@@ -3,7 +3,8 @@ use crate::grid::GridSize;
 use crate::memory::ExactSearch;
 use crate::patches::Patch;
 use crate::seams::{CELL_COUNT, CELL_GRID_SIDE, IMAGE_SIDE};
-use crate::settings::{Preset, Settings};
+use crate::settings::{OverlapRule, Preset, Settings};
+use crate::typical::{SampleTypical, TypicalScores};
 
 /// A shape expert whose signed distance is the query's x plus the feature's first value, minus one.
 struct Ramp;
@@ -27,6 +28,7 @@ fn settings() -> MemorySettings {
 /// Three pixels in two patches that share the middle one.
 fn two_patches() -> PatchSet {
     PatchSet {
+        image_side: IMAGE_SIDE,
         pixels: vec![0, 10, 5000],
         positions: vec![[0.0, 0.0, 0.0], [0.5, 0.0, 0.0], [1.0, 0.0, 0.0]],
         patches: vec![Patch { centre: 0, members: vec![0, 1] }, Patch { centre: 2, members: vec![2, 1] }],
@@ -94,15 +96,56 @@ fn shape_decides_which_colours_count() {
 
 #[test]
 fn a_pixel_takes_the_minimum_of_its_patches() {
-    let (map, scored) = signed_distance_map(&[-0.5, 0.75, 2.0, -0.25], &two_patches());
+    let (map, scored) = signed_distance_map(&[-0.5, 0.75, 2.0, -0.25], &[1.0; 2], &two_patches(), OverlapRule::Minimum);
     assert_eq!((map.as_slice()[0], map.as_slice()[10], map.as_slice()[5000]), (0.5, 0.25, 2.0));
     assert_eq!(scored.count(), 3);
 }
 
 #[test]
+fn or_the_mean_of_its_patches_each_times_its_factor() {
+    let (map, scored) = signed_distance_map(&[-0.5, 0.75, 2.0, -0.25], &[2.0, 1.0], &two_patches(), OverlapRule::Mean);
+    // 0.5 * 2; the mean of 0.75 * 2 and 0.25; 2.
+    assert_eq!((map.as_slice()[0], map.as_slice()[10], map.as_slice()[5000]), (1.0, 0.875, 2.0));
+    assert_eq!(scored.count(), 3);
+}
+
+#[test]
+fn scores_are_relative_to_what_good_parts_score_there() {
+    let mut memory = memory();
+    let settings = MemorySettings {
+        shape_typical_power: 1.0,
+        appearance_typical_power: 1.0,
+        residual_power: 0.5,
+        overlap_rule: OverlapRule::Mean,
+        ..settings()
+    };
+    let sample = features([[1.5, 0.0], [0.0, 1.5]], 1.5, [vec![3, 4], vec![4, 5]]);
+    let raw = |memory: &DualMemory| raw_scores(&sample, &two_patches(), memory, &Ramp, &ExactSearch, &settings, None);
+    let plain = score_maps(&raw(&memory), &two_patches(), &memory, &settings);
+    let learnt: Vec<SampleTypical> = (0..2)
+        .map(|left_out| {
+            let raw = raw_scores(&sample, &two_patches(), &memory, &Ramp, &ExactSearch, &settings, Some(left_out));
+            // The second sample of the memory has two cells.
+            SampleTypical::of(&if left_out == 1 { RawScores { cell_residuals: vec![1.0; 2], ..raw } } else { raw })
+        })
+        .collect();
+    memory.typical = Some(TypicalScores::learn(&learnt, &memory));
+    let relative = score_maps(&raw(&memory), &two_patches(), &memory, &settings);
+    assert_ne!(plain.shape.map, relative.shape.map);
+    assert_ne!(plain.cells, relative.cells);
+    // Without powers nothing changes, learnt or not.
+    let off = MemorySettings { overlap_rule: OverlapRule::Mean, ..self::settings() };
+    assert_eq!(score_maps(&raw(&memory), &two_patches(), &memory, &off), plain);
+    assert!(!TypicalScores::are_wanted(&off) && TypicalScores::are_wanted(&settings));
+    // All scores are not negative and finite.
+    let maps = [&relative.shape.map, &relative.appearance.map];
+    assert!(maps.iter().flat_map(|map| map.as_slice()).all(|score| *score >= 0.0 && score.is_finite()));
+}
+
+#[test]
 fn a_distance_of_zero_is_a_score() {
     for distances in [[1.0, 0.0, 1.0, 0.75], [1.0, 0.75, 1.0, 0.0]] {
-        let (map, scored) = signed_distance_map(&distances, &two_patches());
+        let (map, scored) = signed_distance_map(&distances, &[1.0; 2], &two_patches(), OverlapRule::Minimum);
         assert_eq!(map.as_slice()[10], 0.0);
         assert!(scored.as_slice()[10] && !scored.as_slice()[11]);
     }
@@ -111,7 +154,10 @@ fn a_distance_of_zero_is_a_score() {
 #[test]
 fn a_distance_that_is_no_number_surfaces() {
     for distances in [[1.0, f32::NAN, 1.0, 0.75], [1.0, 0.75, 1.0, f32::NAN]] {
-        assert!(signed_distance_map(&distances, &two_patches()).0.as_slice()[10].is_nan());
+        for rule in [OverlapRule::Minimum, OverlapRule::Mean] {
+            let (map, _) = signed_distance_map(&distances, &[1.0; 2], &two_patches(), rule);
+            assert!(map.as_slice()[10].is_nan());
+        }
     }
     assert!(largest(&[1.0, f32::NAN, 2.0]).is_nan());
 }
@@ -142,7 +188,7 @@ fn upsampling_keeps_ramps_and_clamps_at_the_edge() {
 
 #[test]
 fn a_cell_owns_its_eight_by_eight_pixels() {
-    let mask = pixels_of_cells(&[0, (CELL_GRID_SIDE + 2) as u32]);
+    let mask = pixels_of_cells(&[0, (CELL_GRID_SIDE + 2) as u32], CELL_GRID_SIDE);
     assert_eq!(mask.count(), 128);
     assert!(mask[(7, 7)] && !mask[(7, 8)] && mask[(8, 16)] && mask[(15, 23)] && !mask[(16, 16)]);
 }

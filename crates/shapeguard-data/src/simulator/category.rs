@@ -76,6 +76,18 @@ pub(super) struct View {
     pub table: [f32; 3],
 }
 
+impl View {
+    /// The same place and part, seen by a camera of `scale` times the resolution.
+    pub fn scaled(self, scale: f32) -> Self {
+        let pixels = |count: usize| ((count as f32 * scale).round() as usize).max(1);
+        Self {
+            size: GridSize::new(pixels(self.size.rows), pixels(self.size.cols)),
+            pixel_mm: self.pixel_mm / scale,
+            ..self
+        }
+    }
+}
+
 impl Category {
     /// All categories, by name.
     pub const fn list() -> &'static [Category] {

@@ -78,7 +78,19 @@ mod purpose {
 
 /// Simulates one scan. The same arguments give the same bytes; a defect changes nothing but what it covers and shades.
 pub fn simulate_scan(category: Category, seed: u64, sample_index: u64, defect: Option<DefectSpec>) -> SimulatedScan {
-    let Staged { scene, part, picture, truth } = stage(category, seed, sample_index, defect);
+    simulate_scan_at(category, seed, sample_index, defect, 1.0)
+}
+
+/// As [`simulate_scan`], seen by a camera of `scale` times the category's resolution. Noise and dropouts are drawn for
+/// each pixel.
+pub fn simulate_scan_at(
+    category: Category,
+    seed: u64,
+    sample_index: u64,
+    defect: Option<DefectSpec>,
+    scale: f32,
+) -> SimulatedScan {
+    let Staged { scene, part, picture, truth } = stage(category, seed, sample_index, defect, scale);
     let (cloud, rgb) = sensor::measure(&part, &scene, &picture);
     let scan = Scan::new(cloud, rgb).expect("a simulated table is always in view, 0.1 m to 0.3 m wide");
     SimulatedScan { scan, truth, surface: Surface { part, camera_from_part: scene.camera_from_part } }
@@ -92,14 +104,15 @@ struct Staged {
     truth: Mask,
 }
 
-fn stage(category: Category, seed: u64, sample_index: u64, defect: Option<DefectSpec>) -> Staged {
+fn stage(category: Category, seed: u64, sample_index: u64, defect: Option<DefectSpec>, scale: f32) -> Staged {
+    let view = category.view().scaled(scale);
     let draws = sample_draws(category, seed, sample_index);
     let solid: Arc<dyn solids::Solid> = Arc::from(solids::build(category, &mut draws.fork(purpose::SOLID)));
-    let scene = Scene::draw(category, &mut draws.fork(purpose::SCENE));
+    let scene = Scene::draw(view, &mut draws.fork(purpose::SCENE));
     let part = Part::new(solid, None);
     let picture = look(&part, &scene, Window::of(part.bounds(), &scene, 1.0));
     match defect {
-        None => Staged { scene, part, picture, truth: Mask::filled(category.size(), false) },
+        None => Staged { scene, part, picture, truth: Mask::filled(view.size, false) },
         Some(spec) => {
             let (part, picture, truth) = place_defect(&part, &scene, &picture, spec, &draws.fork(purpose::DEFECT));
             Staged { scene, part, picture, truth }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::category::Category;
+use super::category::{Category, View};
 use super::random::{Draws, mix};
 use super::vector::{Rigid, Vec3, vec3};
 
@@ -29,8 +29,7 @@ pub struct CameraParameters {
 const BASELINE_MM: f32 = 150.0;
 
 impl CameraParameters {
-    pub(super) fn of(category: Category) -> Self {
-        let view = category.view();
+    pub(super) fn of(view: View) -> Self {
         Self {
             image_width: view.size.cols,
             image_height: view.size.rows,
@@ -85,9 +84,8 @@ pub(super) fn sample_draws(category: Category, seed: u64, sample_index: u64) -> 
 }
 
 impl Scene {
-    pub fn draw(category: Category, draws: &mut Draws) -> Self {
-        let view = category.view();
-        let camera = CameraParameters::of(category);
+    pub fn draw(view: View, draws: &mut Draws) -> Self {
+        let camera = CameraParameters::of(view);
         // Camera's frame: x right, y down, z away. The table's normal points back, tilted by up to some degrees.
         let (lean_x, lean_y) = (draws.range(-0.03, 0.03), draws.range(-0.03, 0.03));
         let up = vec3(lean_x, lean_y, -1.0).unit();

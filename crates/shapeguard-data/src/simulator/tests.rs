@@ -32,13 +32,30 @@ fn samples_seeds_and_categories_differ() {
 }
 
 #[test]
+fn a_finer_camera_sees_the_same_part_with_more_pixels() {
+    let settings = Settings::preset(Preset::Paper);
+    let part = |scale: f32| {
+        let scan = simulate_scan_at(Category::Gear, SEED, 2, None, scale).scan;
+        let points_m = segment(&scan, &settings.foreground, None, 0).unwrap().cloud;
+        (scan.size(), points_m.valid().count() as f32, points_m.bounds_m().unwrap())
+    };
+    let ((size, count, bounds), (fine_size, fine_count, fine_bounds)) = (part(1.0), part(2.0));
+    assert_eq!((fine_size.rows, fine_size.cols), (2 * size.rows, 2 * size.cols));
+    // Noise and dropouts differ; a pixel is 0.5 mm, and depth ends where the part meets the table.
+    assert!((fine_count / count / 4.0 - 1.0).abs() < 0.02, "{count} {fine_count}");
+    for (coarse, fine) in [(bounds.0, fine_bounds.0), (bounds.1, fine_bounds.1)] {
+        assert!((0..2).all(|axis| (coarse[axis] - fine[axis]).abs() < 1e-3), "{coarse:?} {fine:?}");
+    }
+}
+
+#[test]
 fn the_part_lies_whole_on_the_table_with_enough_points() {
     let settings = Settings::preset(Preset::Paper);
     for &category in Category::list() {
         let scan = simulate_scan(category, SEED, 0, None).scan;
         let foreground = segment(&scan, &settings.foreground, None, 0).unwrap();
         assert!(foreground.warnings.is_empty(), "{category}: {:?}", foreground.warnings);
-        let points = resample(&foreground).cloud.valid().count();
+        let points = resample(&foreground, settings.image.side_px).cloud.valid().count();
         assert!((3_500..=7_500).contains(&points), "{category}: {points} points at 224 x 224");
         let (min, max) = foreground.cloud.bounds_m().unwrap();
         let extent = (0..3).map(|axis| max[axis] - min[axis]).fold(0.0, f32::max);
@@ -72,7 +89,7 @@ fn interior_points(staged: &Staged, scan: &Scan) -> Vec<[f32; 3]> {
 fn measured_points_lie_on_the_surface() {
     for &category in Category::list() {
         for defect in [None, Some(DefectSpec { kind: category.defect_kinds()[0], strength: 1.0 })] {
-            let staged = stage(category, SEED, 1, defect);
+            let staged = stage(category, SEED, 1, defect, 1.0);
             let simulated = simulate_scan(category, SEED, 1, defect);
             let points = interior_points(&staged, &simulated.scan);
             assert!(points.len() > 100, "{category}: {} points", points.len());
@@ -90,7 +107,7 @@ fn measured_points_lie_on_the_surface() {
 fn going_by_the_signed_distance_along_the_gradient_reaches_the_surface() {
     for &category in Category::list() {
         let simulated = simulate_scan(category, SEED, 2, None);
-        let staged = stage(category, SEED, 2, None);
+        let staged = stage(category, SEED, 2, None, 1.0);
         let mut draws = Draws::new(9);
         let (mut misses, mut total) = (0, 0);
         for point in interior_points(&staged, &simulated.scan) {
@@ -112,9 +129,9 @@ fn going_by_the_signed_distance_along_the_gradient_reaches_the_surface() {
 #[test]
 fn the_truth_is_where_something_differs_and_nowhere_else() {
     for &category in Category::list() {
-        let good = stage(category, SEED, 5, None);
+        let good = stage(category, SEED, 5, None, 1.0);
         for &kind in category.defect_kinds() {
-            let bad = stage(category, SEED, 5, Some(DefectSpec { kind, strength: 1.0 }));
+            let bad = stage(category, SEED, 5, Some(DefectSpec { kind, strength: 1.0 }), 1.0);
             assert!(bad.truth.count() >= 25, "{category}, {kind}: {} pixels", bad.truth.count());
             let mut unmarked = Mask::filled(category.size(), false);
             let mut marked_alike = 0;
@@ -148,7 +165,7 @@ fn a_stronger_defect_marks_more() {
         (0..4)
             .map(|i| {
                 let spec = DefectSpec { kind: DefectKind::Hole, strength };
-                stage(Category::Biscuit, SEED, i, Some(spec)).truth.count()
+                stage(Category::Biscuit, SEED, i, Some(spec), 1.0).truth.count()
             })
             .sum()
     };
@@ -178,7 +195,7 @@ fn rays_meet_the_first_surface() {
     const STEP_MM: f32 = 0.05;
     for &category in Category::list() {
         for defect in [None, Some(DefectSpec { kind: category.defect_kinds()[1], strength: 1.5 })] {
-            let staged = stage(category, SEED, 7, defect);
+            let staged = stage(category, SEED, 7, defect, 1.0);
             let (scene, part, window) = (&staged.scene, &staged.part, staged.picture.window);
             let (mut beyond, mut total) = (0, 0);
             for row in (window.rows[0]..window.rows[1]).step_by(9) {
@@ -235,7 +252,7 @@ fn pieces(mask: &Mask) -> Vec<Vec<(usize, usize)>> {
 fn a_truth_has_no_specks() {
     for &category in Category::list() {
         for &kind in category.defect_kinds() {
-            let truth = stage(category, SEED, 52, Some(DefectSpec { kind, strength: 1.0 })).truth;
+            let truth = stage(category, SEED, 52, Some(DefectSpec { kind, strength: 1.0 }), 1.0).truth;
             let pieces = pieces(&truth);
             let least = least_piece(category.size());
             assert!((1..=4).contains(&pieces.len()), "{category}, {kind}: {} pieces", pieces.len());

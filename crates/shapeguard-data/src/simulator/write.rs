@@ -85,7 +85,11 @@ pub fn write_category(
     let temporary =
         tempfile::Builder::new().prefix(".simulating-").tempdir_in(root).map_err(|error| fail(root, error))?;
     let building = temporary.path().join(category.name());
-    write_json(&building.join("calibration").join("camera_parameters.json"), &CameraParameters::of(category), false)?;
+    write_json(
+        &building.join("calibration").join("camera_parameters.json"),
+        &CameraParameters::of(category.view()),
+        false,
+    )?;
     progress.begin(&format!("simulating {category}"), scans.len());
     let written = scans.par_iter().try_for_each(|planned| {
         let simulated = simulate_scan(category, seed, planned.sample_index, planned.defect);

@@ -13,11 +13,11 @@
 use sha2::{Digest, Sha256};
 use shapeguard_core::grid::Grid;
 use shapeguard_core::matrix::Matrix;
-use shapeguard_core::seams::{AppearanceExpert, IMAGE_SIDE};
+use shapeguard_core::seams::{AppearanceExpert, CELL_PX, IMAGE_SIDE};
 
 use super::convolution::{Clamp, FoldedWeights, Geometry};
 use super::inverted_residual::InvertedResidual;
-use super::map::{FeatureMap, Margin};
+use super::map::{FeatureMap, LayerMap, Margin};
 use super::network::{FoldedConvolution, Network, Operation};
 use super::simd::Simd;
 use super::weight_file::{AppearanceWeightsError, WeightFile};
@@ -42,6 +42,25 @@ struct BlockShape {
     outputs: usize,
     kernel: usize,
     stride: usize,
+}
+
+impl BlockShape {
+    /// Side of the first convolution's kernel: the stem's in the block that it belongs to.
+    fn first_kernel(&self) -> usize {
+        if self.inputs == 3 { STEM_KERNEL } else { 1 }
+    }
+
+    fn parameters(&self) -> usize {
+        let first = self.first_kernel().pow(2) * self.inputs * self.wide + self.wide;
+        let depthwise = self.kernel.pow(2) * self.wide + self.wide;
+        first + depthwise + self.wide * self.outputs + self.outputs
+    }
+
+    /// For a map of `before` pixels a side behind the first convolution, and `after` behind the depthwise one.
+    fn multiply_adds(&self, before: usize, after: usize) -> usize {
+        let first = before * before * self.first_kernel().pow(2) * self.inputs * self.wide;
+        first + after * after * (self.kernel.pow(2) * self.wide + self.wide * self.outputs)
+    }
 }
 
 /// The blocks up to stride 8. The stem takes the place of the first block's expansion, which it does not have.
@@ -88,6 +107,11 @@ impl EfficientNetLite0 {
         &self.sha256
     }
 
+    /// The maps at strides 4 and 8: 56 and 28 pixels a side.
+    pub fn layers(&self, rgb: &Grid<[f32; 3]>) -> Vec<LayerMap> {
+        self.maps(rgb).iter().map(FeatureMap::to_layer_map).collect()
+    }
+
     /// The maps at strides 4 and 8.
     pub(super) fn maps(&self, rgb: &Grid<[f32; 3]>) -> Vec<FeatureMap> {
         let mut map = normalised_image(rgb, NORMALISATION, stem_geometry().padding);
@@ -109,8 +133,23 @@ impl AppearanceExpert for EfficientNetLite0 {
         TAPS.iter().map(|block| BLOCKS[*block].outputs).sum()
     }
 
+    fn parameters(&self) -> Option<usize> {
+        Some(BLOCKS.iter().map(BlockShape::parameters).sum())
+    }
+
+    fn multiply_adds(&self, image_side: usize) -> Option<usize> {
+        // The stem halves the image before the first block.
+        let mut side = image_side / 2;
+        let of_block = |block: &BlockShape| {
+            let before = side;
+            side /= block.stride;
+            block.multiply_adds(before, side)
+        };
+        Some(BLOCKS.iter().map(of_block).sum())
+    }
+
     fn describe(&self, rgb: &Grid<[f32; 3]>) -> Matrix {
-        pooling::cells(self.simd, &self.maps(rgb).iter().collect::<Vec<_>>())
+        pooling::cells(self.simd, &self.maps(rgb).iter().collect::<Vec<_>>(), rgb.size().rows / CELL_PX)
     }
 }
 
@@ -124,6 +163,7 @@ struct BlockWeights {
 
 fn read(bytes: &[u8]) -> Result<Vec<BlockWeights>, AppearanceWeightsError> {
     let file = WeightFile::open(bytes, NAME)?;
+    // Paddings are the same for every side that is a multiple of the cells' (test: `any_square_of_whole_cells_is_described`).
     let mut side = IMAGE_SIDE;
     let mut blocks = Vec::with_capacity(BLOCKS.len());
     for (index, shape) in BLOCKS.iter().enumerate() {

@@ -1,5 +1,16 @@
 //! Feature maps, laid out for vector registers and the cache.
 
+use shapeguard_core::matrix::Matrix;
+
+/// The output of one of a network's layers, before any pooling: for other methods than this one, which pools to cells.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerMap {
+    /// Pixels a side.
+    pub side: usize,
+    /// The channels of each pixel, row by row, `[side * side, channels]`.
+    pub features: Matrix,
+}
+
 /// Values of a cache line of 64 bytes: one AVX-512 register, two of AVX2.
 pub(super) const LANES: usize = 16;
 
@@ -138,6 +149,19 @@ impl FeatureMap {
         &mut self.values.as_mut_slice()[self.margin.before * row_stride..][..self.side * row_stride]
     }
 
+    /// All channels of a pixel side by side.
+    pub(super) fn to_layer_map(&self) -> LayerMap {
+        let mut features = Matrix::zeros(self.side * self.side, self.channels);
+        for pixel in 0..self.side * self.side {
+            let first = self.index(pixel / self.side, pixel % self.side, 0);
+            let blocks = self.rows()[first..].chunks(self.block_stride());
+            for (out, block) in features.row_mut(pixel).chunks_mut(self.lanes).zip(blocks) {
+                out.copy_from_slice(&block[..out.len()]);
+            }
+        }
+        LayerMap { side: self.side, features }
+    }
+
     /// One pixel's channels.
     #[cfg(test)]
     pub(super) fn pixel(&self, row: usize, col: usize) -> Vec<f32> {
@@ -153,7 +177,6 @@ impl FeatureMap {
         }
     }
 
-    #[cfg(test)]
     fn index(&self, row: usize, col: usize, channel: usize) -> usize {
         let (block, lane) = (channel / self.lanes, channel % self.lanes);
         row * self.row_stride() + block * self.block_stride() + (self.margin.before + col) * self.lanes + lane

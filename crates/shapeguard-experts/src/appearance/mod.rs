@@ -2,7 +2,7 @@
 //!
 //! Source: paper section 3.3 and docs/method.md, "Appearance expert". Two networks: [`EfficientNetLite0`] with weights that
 //! are part of this crate, and the paper's [`WideResNet50`] with weights from a file. Both give two maps, at strides
-//! 4 and 8, which the same pooling turns into one feature for each of the 28 x 28 cells.
+//! 4 and 8, which the same pooling turns into one feature for each cell of 8 x 8 pixels.
 
 mod convolution;
 mod depthwise;
@@ -18,10 +18,11 @@ mod wide_resnet;
 #[cfg(test)]
 mod tests;
 
-use shapeguard_core::grid::{Grid, GridSize};
-use shapeguard_core::seams::IMAGE_SIDE;
+use shapeguard_core::grid::Grid;
+use shapeguard_core::seams::CELL_PX;
 
 pub use efficientnet::{EfficientNetLite0, efficientnet_lite0};
+pub use map::LayerMap;
 pub use network::{FoldedConvolution, Network, Operation, cell_windows};
 pub use weight_file::AppearanceWeightsError;
 pub use wide_resnet::WideResNet50;
@@ -41,11 +42,12 @@ const IMAGENET: Normalisation = Normalisation { mean: [0.485, 0.456, 0.406], dev
 /// The image as a network's input.
 ///
 /// # Panics
-/// If the image is not of [`IMAGE_SIDE`] x [`IMAGE_SIDE`] pixels: a bug of the caller.
+/// If the image is not square, or its side no multiple of [`CELL_PX`]: a bug of the caller.
 fn normalised_image(rgb: &Grid<[f32; 3]>, normalisation: Normalisation, margin: Margin) -> FeatureMap {
-    assert_eq!(rgb.size(), GridSize::new(IMAGE_SIDE, IMAGE_SIDE), "the experts see images of this size");
+    let side = rgb.size().rows;
+    assert!(side == rgb.size().cols && side.is_multiple_of(CELL_PX), "the experts see squares of whole cells");
     let Normalisation { mean, deviation } = normalisation;
-    let mut image = FeatureMap::image(IMAGE_SIDE, margin);
+    let mut image = FeatureMap::image(side, margin);
     let row_stride = image.row_stride();
     let first = margin.before * IMAGE_CHANNELS;
     for (row, out) in image.rows_mut().chunks_exact_mut(row_stride).enumerate() {

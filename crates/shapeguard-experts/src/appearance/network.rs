@@ -118,6 +118,11 @@ impl Network {
         wide_resnet::network(bytes)
     }
 
+    /// The network of [`WideResNet50::random`](super::WideResNet50::random).
+    pub fn random_wide_resnet50(seed: u64) -> Self {
+        wide_resnet::random_network(seed)
+    }
+
     pub(super) fn new(normalisation: Normalisation, operations: Vec<Operation>, taps: [usize; 2]) -> Self {
         Self { mean: normalisation.mean, deviation: normalisation.deviation, operations, taps }
     }
@@ -140,11 +145,40 @@ impl Network {
     pub fn feature_dim(&self) -> usize {
         self.taps.iter().map(|map| self.channels(*map)).sum()
     }
+
+    /// Number of weights and biases.
+    pub fn parameters(&self) -> usize {
+        let of = |operation: &Operation| match operation {
+            Operation::Convolution { convolution, .. } | Operation::Depthwise { convolution, .. } => {
+                convolution.weight.len() + convolution.bias.len()
+            }
+            Operation::MaxPool { .. } => 0,
+        };
+        self.operations.iter().map(of).sum()
+    }
+
+    /// Multiply-adds of an image of so many pixels a side.
+    pub fn multiply_adds(&self, image_side: usize) -> usize {
+        let mut sides = vec![image_side];
+        let mut sum = 0;
+        for operation in &self.operations {
+            let side = match operation {
+                Operation::Convolution { convolution, input, .. } | Operation::Depthwise { convolution, input } => {
+                    let side = convolution.output_side(sides[*input]);
+                    sum += side * side * convolution.weight.len();
+                    side
+                }
+                Operation::MaxPool { input } => sides[*input].div_ceil(2),
+            };
+            sides.push(side);
+        }
+        sum
+    }
 }
 
-/// The pixels along one axis that make up each of the cells along it, and their weights, for a map of `side` pixels: a
-/// cell is the weighted sum over its rows and columns.
-pub fn cell_windows(side: usize) -> Vec<(Range<usize>, Vec<f32>)> {
-    let windows = pooling::windows(side).into_iter();
+/// The pixels along one axis that make up each of the `cells` cells along it, and their weights, for a map of `side`
+/// pixels: a cell is the weighted sum over its rows and columns.
+pub fn cell_windows(side: usize, cells: usize) -> Vec<(Range<usize>, Vec<f32>)> {
+    let windows = pooling::windows(side, cells).into_iter();
     windows.map(|window| (window.first..window.first + window.weights.len(), window.weights)).collect()
 }

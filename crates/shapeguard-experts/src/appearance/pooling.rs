@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 use shapeguard_core::matrix::Matrix;
-use shapeguard_core::seams::{CELL_COUNT, CELL_GRID_SIDE};
 
 use super::map::{FeatureMap, LANES, Margin};
 use super::simd::{PORTABLE_FUSED, Simd, multiply_add};
@@ -13,15 +12,15 @@ use super::simd::{PORTABLE_FUSED, Simd, multiply_add};
 const LOCAL_WINDOW: usize = 3;
 
 /// Describes each cell by all maps: each map 3x3 average pooling without padding, then adaptive average pooling to
-/// the cell grid, concatenated.
+/// a grid of `grid_side` x `grid_side` cells, concatenated.
 ///
 /// Both poolings are separable averages, so that a cell is a weighted sum over at most five rows and as many columns:
 /// rows first, then columns.
-pub(super) fn cells(simd: Simd, maps: &[&FeatureMap]) -> Matrix {
+pub(super) fn cells(simd: Simd, maps: &[&FeatureMap], grid_side: usize) -> Matrix {
     let width: usize = maps.iter().map(|map| map.channels()).sum();
-    let windows: Vec<Vec<Window>> = maps.iter().map(|map| windows(map.side())).collect();
-    let mut cells = Matrix::zeros(CELL_COUNT, width);
-    cells.as_mut_slice().par_chunks_mut(CELL_GRID_SIDE * width).enumerate().for_each(|(cell_row, cells)| {
+    let windows: Vec<Vec<Window>> = maps.iter().map(|map| windows(map.side(), grid_side)).collect();
+    let mut cells = Matrix::zeros(grid_side * grid_side, width);
+    cells.as_mut_slice().par_chunks_mut(grid_side * width).enumerate().for_each(|(cell_row, cells)| {
         let mut first = 0;
         for (map, windows) in maps.iter().zip(&windows) {
             cell_row_of_map(simd, map, windows, cell_row, &mut cells[first..], width);
@@ -38,12 +37,12 @@ pub(super) struct Window {
     pub(super) weights: Vec<f32>,
 }
 
-/// The windows of all cells along one axis of `side` pixels.
-pub(super) fn windows(side: usize) -> Vec<Window> {
+/// The windows of all `cells` cells along one axis of `side` pixels.
+pub(super) fn windows(side: usize, cells: usize) -> Vec<Window> {
     let pooled = side - (LOCAL_WINDOW - 1);
-    (0..CELL_GRID_SIDE)
+    (0..cells)
         .map(|cell| {
-            let bin = adaptive_bin(cell, pooled, CELL_GRID_SIDE);
+            let bin = adaptive_bin(cell, pooled, cells);
             let share = 1.0 / (bin.len() * LOCAL_WINDOW) as f32;
             let mut counts = vec![0u8; bin.len() + LOCAL_WINDOW - 1];
             for i in 0..bin.len() {
@@ -141,6 +140,7 @@ pub(super) fn max_pool_half(input: &FeatureMap) -> FeatureMap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shapeguard_core::seams::{CELL_COUNT, CELL_GRID_SIDE};
 
     #[test]
     fn adaptive_bins_follow_pytorch() {
@@ -151,9 +151,9 @@ mod tests {
 
     #[test]
     fn windows_cover_the_map_and_weigh_one() {
-        for side in [28, 56] {
-            let windows = windows(side);
-            assert_eq!(windows.len(), CELL_GRID_SIDE);
+        for (side, cells) in [(28, 28), (56, 28), (56, 56), (112, 56), (8, 8)] {
+            let windows = windows(side, cells);
+            assert_eq!(windows.len(), cells);
             assert_eq!(windows[0].first, 0);
             let last = windows.last().unwrap();
             assert_eq!(last.first + last.weights.len(), side);
@@ -178,7 +178,7 @@ mod tests {
                 (0..9).map(|i| value(row + i / 3, col + i % 3, channel)).sum::<f64>() / 9.0
             };
             for simd in Simd::available() {
-                let cells = cells(simd, &[&map, &map]);
+                let cells = cells(simd, &[&map, &map], CELL_GRID_SIDE);
                 for (cell, channel) in (0..CELL_COUNT).flat_map(|cell| (0..5).map(move |channel| (cell, channel))) {
                     let rows = adaptive_bin(cell / CELL_GRID_SIDE, side - 2, CELL_GRID_SIDE);
                     let cols = adaptive_bin(cell % CELL_GRID_SIDE, side - 2, CELL_GRID_SIDE);

@@ -6,7 +6,7 @@ use half::f16;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use shapeguard_core::grid::{Grid, GridSize};
 use shapeguard_core::matrix::Matrix;
-use shapeguard_core::seams::{AppearanceExpert, CELL_COUNT, CELL_GRID_SIDE, IMAGE_SIDE};
+use shapeguard_core::seams::{AppearanceExpert, CELL_COUNT, CELL_GRID_SIDE, CELL_PX, IMAGE_SIDE};
 
 use super::convolution::{Clamp, Convolution, FoldedWeights, Geometry};
 use super::map::{FeatureMap, Margin};
@@ -44,8 +44,8 @@ fn golden_image() -> Grid<[f32; 3]> {
 
 type State = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
-/// Names and shapes in the order of torchvision's state dictionary, without counters.
-fn wide_resnet_shapes() -> Vec<(String, Vec<usize>)> {
+/// Names and shapes of the stem and the first layers in the order of torchvision's state dictionary, without counters.
+fn wide_resnet_shapes(layers: usize) -> Vec<(String, Vec<usize>)> {
     let mut shapes = Vec::new();
     let mut add = |convolution: String, norm: String, shape: [usize; 4]| {
         shapes.push((format!("{convolution}.weight"), shape.to_vec()));
@@ -54,7 +54,8 @@ fn wide_resnet_shapes() -> Vec<(String, Vec<usize>)> {
         }
     };
     add("conv1".into(), "bn1".into(), [64, 3, 7, 7]);
-    for (layer, blocks, inputs, narrow, outputs) in [(1, 3, 64, 128, 256), (2, 4, 256, 256, 512)] {
+    let all = [(1, 3, 64, 128, 256), (2, 4, 256, 256, 512), (3, 6, 512, 512, 1024)];
+    for (layer, blocks, inputs, narrow, outputs) in all.into_iter().take(layers) {
         for block in 0..blocks {
             let prefix = format!("layer{layer}.{block}");
             let inputs = if block == 0 { inputs } else { outputs };
@@ -70,7 +71,7 @@ fn wide_resnet_shapes() -> Vec<(String, Vec<usize>)> {
 }
 
 /// The weights of the golden: He's bound for convolutions, batch norms near the identity.
-fn random_state() -> State {
+fn random_state(layers: usize) -> State {
     let mut random = SplitMix64(2);
     let tensor = |(name, shape): (String, Vec<usize>)| {
         let fan_in: usize = shape[1..].iter().product();
@@ -87,7 +88,7 @@ fn random_state() -> State {
             .collect();
         (name, (shape, values))
     };
-    wide_resnet_shapes().into_iter().map(tensor).collect()
+    wide_resnet_shapes(layers).into_iter().map(tensor).collect()
 }
 
 /// The weights of `appearance_constant_*.pth`.
@@ -99,7 +100,7 @@ fn constant_state() -> State {
         let values = if name == "bn1.bias" { (0..64).map(|i| i as f32 / 64.0).collect() } else { vec![value; count] };
         (name, (shape, values))
     };
-    wide_resnet_shapes().into_iter().enumerate().map(tensor).collect()
+    wide_resnet_shapes(2).into_iter().enumerate().map(tensor).collect()
 }
 
 fn to_safetensors(state: &State, dtype: Dtype) -> Vec<u8> {
@@ -183,15 +184,49 @@ fn efficientnet_equals_its_pytorch_forward() {
 #[test]
 fn wide_resnet_equals_torchvision() {
     let bytes = include_bytes!("../../tests/goldens/appearance_wide_resnet.safetensors");
-    let weights = to_safetensors(&random_state(), Dtype::F32);
+    let weights = to_safetensors(&random_state(2), Dtype::F32);
     let mut expert = WideResNet50::from_bytes(&weights, "random.safetensors").unwrap();
     assert_eq!((expert.name(), expert.feature_dim()), ("random.safetensors", 256 + 512));
     let image = golden_image();
     for simd in Simd::available() {
         expert.simd = simd;
-        let maps = expert.maps(&image);
+        let maps = expert.maps(&image, 2);
         assert_eq!([maps[0].side(), maps[1].side()], [56, 28]);
         assert_like_golden(&format!("Wide-ResNet-50-2, {simd:?},"), bytes, &maps, &expert.describe(&image));
+    }
+}
+
+#[test]
+fn layer_3_equals_torchvision_and_leaves_the_cells_alone() {
+    let bytes = include_bytes!("../../tests/goldens/appearance_wide_resnet_layer3.safetensors");
+    let weights = to_safetensors(&random_state(3), Dtype::F32);
+    let deep = WideResNet50::with_layer3(&weights, "random.safetensors").unwrap();
+    let image = golden_image();
+    // The other tests go through all instruction sets.
+    let layers = deep.layers(&image);
+    assert_eq!(layers.iter().map(|layer| layer.side).collect::<Vec<_>>(), [56, 28, 14]);
+    let places = places(14);
+    assert_close("Wide-ResNet-50-2 layer 3", &golden(bytes, "map2"), |i| {
+        layers[2].features.row(places[i].0 * 14 + places[i].1).to_vec()
+    });
+    // The same file without asking for layer 3: the same cells, and no layer 3.
+    let shallow = WideResNet50::from_bytes(&weights, "random.safetensors").unwrap();
+    assert_eq!(shallow.describe(&image), deep.describe(&image));
+    assert_eq!(shallow.layers(&image), layers[..2]);
+    // A file without layer 3 says which tensor it lacks.
+    let error = WideResNet50::with_layer3(&to_safetensors(&random_state(2), Dtype::F32), "short").err().unwrap();
+    assert!(error.to_string().contains("layer3.0."), "{error}");
+}
+
+#[test]
+fn layer_maps_hold_every_pixel_s_channels() {
+    let expert = efficientnet_lite0();
+    let image = golden_image();
+    for (map, layer) in expert.maps(&image).iter().zip(expert.layers(&image)) {
+        assert_eq!((layer.side, layer.features.cols()), (map.side(), map.channels()));
+        for pixel in 0..layer.side * layer.side {
+            assert_eq!(layer.features.row(pixel), map.pixel(pixel / layer.side, pixel % layer.side));
+        }
     }
 }
 
@@ -199,7 +234,7 @@ fn wide_resnet_equals_torchvision() {
 fn the_number_of_threads_changes_no_byte() {
     let image = golden_image();
     let efficientnet = efficientnet_lite0();
-    let resnet = WideResNet50::from_bytes(&to_safetensors(&random_state(), Dtype::F32), "random").unwrap();
+    let resnet = WideResNet50::from_bytes(&to_safetensors(&random_state(2), Dtype::F32), "random").unwrap();
     let experts: [&dyn AppearanceExpert; 2] = [&efficientnet, &resnet];
     for expert in experts {
         let describe = |threads| {
@@ -382,4 +417,50 @@ fn numbers_that_cannot_be_weights_are_refused() {
     let integers = to_safetensors(&constant_state(), Dtype::I32);
     let error = refused(&integers);
     assert!(matches!(error, AppearanceWeightsError::NumberFormat { .. }), "{error}");
+}
+
+#[test]
+fn any_square_of_whole_cells_is_described() {
+    // Of one colour, since the adaptive pooling of 26 (or 54) pixels to 28 (or 56) cells shifts by up to a pixel between sizes.
+    let expert = efficientnet_lite0();
+    let plain = |side: usize| Grid::filled(GridSize::new(side, side), [0.25, 0.5, 0.75]);
+    let middle = |side: usize| {
+        let cells = expert.describe(&plain(side));
+        let grid = side / CELL_PX;
+        assert_eq!((cells.rows(), cells.cols()), (grid * grid, 64));
+        cells.row(grid / 2 * grid + grid / 2).to_vec()
+    };
+    let paper = middle(IMAGE_SIDE);
+    for side in [320, 448] {
+        assert_eq!(middle(side), paper, "{side}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "squares of whole cells")]
+fn an_image_of_broken_cells_is_a_bug() {
+    efficientnet_lite0().describe(&Grid::filled(GridSize::new(228, 228), [0.0; 3]));
+}
+
+#[test]
+fn networks_know_their_size_and_cost() {
+    let state = random_state(2);
+    let resnet = WideResNet50::from_bytes(&to_safetensors(&state, Dtype::F32), "random").unwrap();
+    // Folding leaves a convolution's weights and one bias per channel, which a norm's weight counts here.
+    let is_kept = |name: &str| name.ends_with(".weight");
+    let expected: usize = state.iter().filter(|(name, _)| is_kept(name)).map(|(_, (_, values))| values.len()).sum();
+    assert_eq!(resnet.parameters(), Some(expected));
+    // The paper's section 4.5: 5.0 GMAC.
+    let giga = resnet.multiply_adds(IMAGE_SIDE).unwrap() as f64 / 1e9;
+    assert!((giga - 5.0).abs() < 0.1, "{giga}");
+
+    let efficientnet = efficientnet_lite0();
+    let file = safetensors::SafeTensors::deserialize(include_bytes!("../../weights/efficientnet-lite0.safetensors"));
+    let values: usize =
+        file.unwrap().tensors().iter().map(|(_, tensor)| tensor.shape().iter().product::<usize>()).sum();
+    assert_eq!(efficientnet.parameters(), Some(values));
+    for expert in [&resnet as &dyn AppearanceExpert, &efficientnet] {
+        let [small, large] = [IMAGE_SIDE, 2 * IMAGE_SIDE].map(|side| expert.multiply_adds(side).unwrap());
+        assert_eq!(4 * small, large);
+    }
 }

@@ -1,4 +1,5 @@
-//! Wide-ResNet-50-2 up to layer 2, the paper's appearance expert; its weights come from a file.
+//! Wide-ResNet-50-2 up to layer 2, the paper's appearance expert, or to layer 3, which other methods use besides; its
+//! weights come from a file.
 //!
 //! Source: Zagoruyko and Komodakis 2016 as torchvision builds it (stride in the 3x3 convolution), and paper section 3.3.
 //! Batch norm is in evaluation mode and folded into the weights when they are loaded, in double precision.
@@ -6,14 +7,15 @@
 use sha2::{Digest, Sha256};
 use shapeguard_core::grid::Grid;
 use shapeguard_core::matrix::Matrix;
-use shapeguard_core::seams::AppearanceExpert;
+use shapeguard_core::seams::{AppearanceExpert, CELL_PX};
 
-use super::convolution::{Clamp, Convolution, Geometry};
-use super::map::{FeatureMap, Margin};
+use super::convolution::{Clamp, Convolution, FoldedWeights, Geometry};
+use super::map::{FeatureMap, LayerMap, Margin};
 use super::network::{FoldedConvolution, Network, Operation};
 use super::simd::Simd;
 use super::weight_file::{AppearanceWeightsError, WeightFile};
 use super::{IMAGENET, hex, normalised_image, pooling};
+use crate::shape::random::SplitMix64;
 
 /// The network, as errors call it.
 const NETWORK: &str = "Wide-ResNet-50-2";
@@ -35,12 +37,36 @@ struct LayerShape {
     stride: usize,
 }
 
-const LAYERS: [LayerShape; 2] = [
+impl LayerShape {
+    /// Weights and biases, batch norm folded in.
+    fn parameters(&self) -> usize {
+        let of_block = |inputs: usize| {
+            let narrow = self.narrow;
+            inputs * narrow + narrow + 9 * narrow * narrow + narrow + narrow * self.outputs + self.outputs
+        };
+        let downsample = self.inputs * self.outputs + self.outputs;
+        of_block(self.inputs) + downsample + (self.blocks - 1) * of_block(self.outputs)
+    }
+
+    /// For maps of `before` pixels a side before the layer and `after` behind it.
+    fn multiply_adds(&self, before: usize, after: usize) -> usize {
+        let (before, after) = (before * before, after * after);
+        let rest = 9 * self.narrow * self.narrow + self.narrow * self.outputs;
+        let first = before * self.inputs * self.narrow + after * (rest + self.inputs * self.outputs);
+        first + (self.blocks - 1) * after * (self.outputs * self.narrow + rest)
+    }
+}
+
+const LAYERS: [LayerShape; 3] = [
     LayerShape { name: "layer1", blocks: 3, inputs: STEM_CHANNELS, narrow: 128, outputs: 256, stride: 1 },
     LayerShape { name: "layer2", blocks: 4, inputs: 256, narrow: 256, outputs: 512, stride: 2 },
+    LayerShape { name: "layer3", blocks: 6, inputs: 512, narrow: 512, outputs: 1024, stride: 2 },
 ];
+/// How many of them describe the cells (paper section 3.3: layers 1 and 2).
+const CELL_LAYERS: usize = 2;
 
-/// Wide-ResNet-50-2 up to layer 2: 256 channels at stride 4 and 512 at stride 8.
+/// Wide-ResNet-50-2 up to layer 2: 256 channels at stride 4 and 512 at stride 8. With layer 3, 1,024 at stride 16
+/// besides, which do not describe cells.
 pub struct WideResNet50 {
     name: String,
     sha256: String,
@@ -56,11 +82,30 @@ impl WideResNet50 {
     /// # Errors
     /// If the file is of another kind, damaged or incomplete, or holds another network or numbers that are not finite.
     pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self, AppearanceWeightsError> {
-        let weights = read(bytes)?;
+        Self::read(bytes, name, CELL_LAYERS)
+    }
+
+    /// As [`WideResNet50::from_bytes`], with layer 3, for [`WideResNet50::layers`].
+    ///
+    /// # Errors
+    /// As [`WideResNet50::from_bytes`].
+    pub fn with_layer3(bytes: &[u8], name: &str) -> Result<Self, AppearanceWeightsError> {
+        Self::read(bytes, name, LAYERS.len())
+    }
+
+    fn read(bytes: &[u8], name: &str, layers: usize) -> Result<Self, AppearanceWeightsError> {
+        Ok(Self::pack(Weights::read(bytes, layers)?, name.to_owned(), hex(&Sha256::digest(bytes))))
+    }
+
+    /// A network with random weights: as costly as the trained one, and of no other use.
+    pub fn random(seed: u64) -> Self {
+        Self::pack(Weights::random(seed), format!("random {seed}"), String::new())
+    }
+
+    fn pack(weights: Weights, name: String, sha256: String) -> Self {
         let pack = |layer: Vec<BottleneckWeights>| layer.into_iter().map(Bottleneck::pack).collect();
         let layers = weights.layers.into_iter().map(pack).collect();
-        let sha256 = hex(&Sha256::digest(bytes));
-        Ok(Self { name: name.to_owned(), sha256, stem: weights.stem.pack(), layers, simd: Simd::detect() })
+        Self { name, sha256, stem: weights.stem.pack(), layers, simd: Simd::detect() }
     }
 
     /// The name that was given with the weights.
@@ -73,12 +118,17 @@ impl WideResNet50 {
         &self.sha256
     }
 
-    /// The outputs of layers 1 and 2.
-    pub(super) fn maps(&self, rgb: &Grid<[f32; 3]>) -> Vec<FeatureMap> {
+    /// The outputs of all layers that were read: 56, 28 and, with layer 3, 14 pixels a side.
+    pub fn layers(&self, rgb: &Grid<[f32; 3]>) -> Vec<LayerMap> {
+        self.maps(rgb, self.layers.len()).iter().map(FeatureMap::to_layer_map).collect()
+    }
+
+    /// The outputs of the first layers.
+    pub(super) fn maps(&self, rgb: &Grid<[f32; 3]>, layers: usize) -> Vec<FeatureMap> {
         let image = normalised_image(rgb, IMAGENET, STEM.padding);
         let stem = self.stem.apply(self.simd, &image, Margin::even(1), None);
-        let mut maps: Vec<FeatureMap> = Vec::with_capacity(self.layers.len());
-        for layer in &self.layers {
+        let mut maps: Vec<FeatureMap> = Vec::with_capacity(layers);
+        for layer in &self.layers[..layers] {
             let first = match maps.last() {
                 Some(map) => layer[0].apply(self.simd, map),
                 None => layer[0].apply(self.simd, &pooling::max_pool_half(&stem)),
@@ -91,11 +141,28 @@ impl WideResNet50 {
 
 impl AppearanceExpert for WideResNet50 {
     fn feature_dim(&self) -> usize {
-        LAYERS.iter().map(|layer| layer.outputs).sum()
+        LAYERS[..CELL_LAYERS].iter().map(|layer| layer.outputs).sum()
+    }
+
+    fn parameters(&self) -> Option<usize> {
+        let stem = STEM.kernel.pow(2) * 3 * STEM_CHANNELS + STEM_CHANNELS;
+        Some(stem + LAYERS[..CELL_LAYERS].iter().map(LayerShape::parameters).sum::<usize>())
+    }
+
+    fn multiply_adds(&self, image_side: usize) -> Option<usize> {
+        // Stem and pooling bring the image to a quarter.
+        let stem = (image_side / 2).pow(2) * STEM.kernel.pow(2) * 3 * STEM_CHANNELS;
+        let mut side = image_side / 4;
+        let of_layer = |layer: &LayerShape| {
+            let before = side;
+            side /= layer.stride;
+            layer.multiply_adds(before, side)
+        };
+        Some(stem + LAYERS[..CELL_LAYERS].iter().map(of_layer).sum::<usize>())
     }
 
     fn describe(&self, rgb: &Grid<[f32; 3]>) -> Matrix {
-        pooling::cells(self.simd, &self.maps(rgb).iter().collect::<Vec<_>>())
+        pooling::cells(self.simd, &self.maps(rgb, CELL_LAYERS).iter().collect::<Vec<_>>(), rgb.size().rows / CELL_PX)
     }
 }
 
@@ -127,6 +194,47 @@ impl Bottleneck {
 struct Weights {
     stem: FoldedConvolution,
     layers: Vec<Vec<BottleneckWeights>>,
+}
+
+impl Weights {
+    /// Reads the stem and the first layers.
+    fn read(bytes: &[u8], layers: usize) -> Result<Self, AppearanceWeightsError> {
+        let file = WeightFile::open(bytes, NETWORK)?;
+        let stem = convolution(&file, "conv1", "bn1", [3, STEM_CHANNELS], STEM, Clamp::RELU)?;
+        let layers = LAYERS[..layers]
+            .iter()
+            .map(|layer| (0..layer.blocks).map(|block| BottleneckWeights::read(&file, layer, block)).collect())
+            .collect::<Result<_, _>>()?;
+        Ok(Self { stem, layers })
+    }
+
+    /// Draws those of the layers that describe cells.
+    fn random(seed: u64) -> Self {
+        let mut random = SplitMix64(seed);
+        let mut convolution = |[inputs, outputs]: [usize; 2], geometry: Geometry, clamp: Clamp| {
+            let fan_in = inputs * geometry.kernel.pow(2);
+            let deviation = (1.0 / fan_in as f32).sqrt();
+            let weight = (0..outputs * fan_in).map(|_| deviation * random.normal()).collect();
+            let folded = FoldedWeights { weight, bias: vec![0.0; outputs] };
+            FoldedConvolution::new([inputs, outputs], geometry, clamp, folded)
+        };
+        let stem = convolution([3, STEM_CHANNELS], STEM, Clamp::RELU);
+        let mut block = |layer: &LayerShape, index: usize| {
+            let LayerShape { narrow, outputs, .. } = *layer;
+            let (inputs, stride) = if index == 0 { (layer.inputs, layer.stride) } else { (outputs, 1) };
+            let spatial = Geometry { kernel: 3, stride, padding: Margin::even(1) };
+            let strided = Geometry { stride, ..Geometry::POINTWISE };
+            BottleneckWeights {
+                reduce: convolution([inputs, narrow], Geometry::POINTWISE, Clamp::RELU),
+                spatial: convolution([narrow, narrow], spatial, Clamp::RELU),
+                expand: convolution([narrow, outputs], Geometry::POINTWISE, Clamp::RELU),
+                downsample: (index == 0).then(|| convolution([inputs, outputs], strided, Clamp::NONE)),
+            }
+        };
+        let layers =
+            LAYERS[..CELL_LAYERS].iter().map(|layer| (0..layer.blocks).map(|index| block(layer, index)).collect());
+        Self { stem, layers: layers.collect() }
+    }
 }
 
 /// A block as it is read.
@@ -163,19 +271,17 @@ impl BottleneckWeights {
     }
 }
 
-fn read(bytes: &[u8]) -> Result<Weights, AppearanceWeightsError> {
-    let file = WeightFile::open(bytes, NETWORK)?;
-    let stem = convolution(&file, "conv1", "bn1", [3, STEM_CHANNELS], STEM, Clamp::RELU)?;
-    let layers = LAYERS
-        .iter()
-        .map(|layer| (0..layer.blocks).map(|block| BottleneckWeights::read(&file, layer, block)).collect())
-        .collect::<Result<_, _>>()?;
-    Ok(Weights { stem, layers })
+/// The network up to layer 2, with weights from a file.
+pub(super) fn network(bytes: &[u8]) -> Result<Network, AppearanceWeightsError> {
+    Weights::read(bytes, CELL_LAYERS).map(network_of)
 }
 
-/// The network with weights from a file.
-pub(super) fn network(bytes: &[u8]) -> Result<Network, AppearanceWeightsError> {
-    let weights = read(bytes)?;
+/// The network of [`WideResNet50::random`].
+pub(super) fn random_network(seed: u64) -> Network {
+    network_of(Weights::random(seed))
+}
+
+fn network_of(weights: Weights) -> Network {
     let mut operations = vec![
         Operation::Convolution { convolution: weights.stem, input: 0, shortcut: None },
         Operation::MaxPool { input: 1 },
@@ -186,7 +292,7 @@ pub(super) fn network(bytes: &[u8]) -> Result<Network, AppearanceWeightsError> {
         operations.len()
     };
     let mut map = 2;
-    let mut taps = Vec::with_capacity(LAYERS.len());
+    let mut taps = Vec::with_capacity(CELL_LAYERS);
     for layer in weights.layers {
         for BottleneckWeights { reduce, spatial, expand, downsample } in layer {
             let shortcut = match downsample {
@@ -199,7 +305,7 @@ pub(super) fn network(bytes: &[u8]) -> Result<Network, AppearanceWeightsError> {
         }
         taps.push(map);
     }
-    Ok(Network::new(IMAGENET, operations, [taps[0], taps[1]]))
+    Network::new(IMAGENET, operations, [taps[0], taps[1]])
 }
 
 /// Reads a convolution and its batch norm; `channels` are inputs and outputs.

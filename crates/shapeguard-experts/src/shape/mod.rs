@@ -7,7 +7,7 @@
 
 mod architecture;
 mod layer;
-mod random;
+pub(crate) mod random;
 mod weight_file;
 
 #[cfg(test)]
@@ -228,6 +228,18 @@ fn scratch<'a>(rows: usize, layers: impl IntoIterator<Item = &'a Layer>) -> [Buf
 impl ShapeExpert for PointNetNif {
     fn feature_dim(&self) -> usize {
         self.architecture.feature_dim()
+    }
+
+    fn parameters(&self) -> Option<usize> {
+        Some(self.architecture.parameters())
+    }
+
+    fn encode_multiply_adds(&self, patch_size: usize) -> Option<usize> {
+        Some(self.architecture.encoder_multiply_adds(patch_size))
+    }
+
+    fn distance_multiply_adds(&self, patch_size: usize) -> Option<usize> {
+        Some(self.architecture.patch_multiply_adds(patch_size))
     }
 
     fn encode(&self, points: &[[f32; 3]], patch_size: usize) -> Matrix {

@@ -25,7 +25,7 @@ impl PointNetNif {
 }
 
 /// The generator SplitMix64 (Steele, Lea, Flood 2014), for reproducible test weights.
-struct SplitMix64(u64);
+pub(crate) struct SplitMix64(pub(crate) u64);
 
 impl SplitMix64 {
     fn next(&mut self) -> u64 {
@@ -42,7 +42,7 @@ impl SplitMix64 {
     }
 
     /// Standard normal, by Box and Muller.
-    fn normal(&mut self) -> f32 {
+    pub(crate) fn normal(&mut self) -> f32 {
         let radius = (-2.0 * self.uniform().ln()).sqrt();
         radius * (std::f32::consts::TAU * self.uniform()).cos()
     }

@@ -60,7 +60,11 @@ def places(side):
 def sampled(maps):
     cells = [F.adaptive_avg_pool2d(F.avg_pool2d(m, 3, 1), 28) for m in maps]
     maps = {f"map{i}": m for i, m in enumerate(maps)} | {"cells": torch.cat(cells, 1)}
-    return {name: np.stack([m[0, :, r, c].numpy() for r, c in places(m.shape[-1])]) for name, m in maps.items()}
+    return {name: at_places(m) for name, m in maps.items()}
+
+
+def at_places(m):
+    return np.stack([m[0, :, r, c].numpy() for r, c in places(m.shape[-1])])
 
 
 def efficientnet():
@@ -76,8 +80,8 @@ def efficientnet():
     save_file(sampled(maps), HERE / "appearance_efficientnet.safetensors")
 
 
-def needed(name):
-    return name.startswith(("conv1", "bn1", "layer1", "layer2")) and not name.endswith("num_batches_tracked")
+def needed(name, layers=("layer1", "layer2", "layer3")):
+    return name.startswith(("conv1", "bn1", *layers)) and not name.endswith("num_batches_tracked")
 
 
 def wide_resnet():
@@ -102,14 +106,18 @@ def wide_resnet():
     x = (image() - mean) / torch.tensor(IMAGENET_DEVIATION)[None, :, None, None]
     x = model.maxpool(model.relu(model.bn1(model.conv1(x))))
     first = model.layer1(x)
-    save_file(sampled([first, model.layer2(first)]), HERE / "appearance_wide_resnet.safetensors")
+    second = model.layer2(first)
+    save_file(sampled([first, second]), HERE / "appearance_wide_resnet.safetensors")
+    third = model.layer3(second)
+    save_file({"map2": at_places(third)}, HERE / "appearance_wide_resnet_layer3.safetensors")
     return model
 
 
 def constant_files(model):
     """PyTorch files, old and new, of full shape but few bytes: each tensor repeats one number of a shared storage,
     except bn1.bias, which counts."""
-    shapes = {name: tensor.shape for name, tensor in model.state_dict().items() if needed(name)}
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()
+              if needed(name, ("layer1", "layer2"))}
     storage = torch.zeros(len(shapes))
     state = {}
     for index, (name, shape) in enumerate(shapes.items()):

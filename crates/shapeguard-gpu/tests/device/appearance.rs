@@ -1,36 +1,53 @@
 use shapeguard_core::grid::{Grid, GridSize};
-use shapeguard_core::seams::{AppearanceExpert, CELL_COUNT, CELL_GRID_SIDE, IMAGE_SIDE};
+use shapeguard_core::seams::{AppearanceExpert, CELL_PX, IMAGE_SIDE};
 use shapeguard_experts::appearance::{FoldedConvolution, Network, Operation, cell_windows, efficientnet_lite0};
 use shapeguard_gpu::GpuAppearanceExpert;
 
-use crate::support::{numbers, on_device, relative_error};
+use crate::support::{gpu, numbers, on_device, relative_error};
 
 /// Single precision, chains of at most 240 roundings, 15 operations: as the processor's own distance from PyTorch's.
 const TOLERANCE: f32 = 1e-5;
 
-fn image(seed: u64) -> Grid<[f32; 3]> {
-    let noise = numbers(3 * IMAGE_SIDE * IMAGE_SIDE, seed);
-    Grid::from_fn(GridSize::new(IMAGE_SIDE, IMAGE_SIDE), |row, col| {
-        let ramp = ((3 * row + 5 * col) % IMAGE_SIDE) as f32 / IMAGE_SIDE as f32;
-        [0, 1, 2]
-            .map(|i| if row < 40 { 0.0 } else { 0.5 * ramp + 0.25 + 0.5 * noise[3 * (row * IMAGE_SIDE + col) + i] })
+/// The paper's image, the default preset's, and the smallest that the settings allow, whose maps fill no tile.
+const SIDES: [usize; 3] = [IMAGE_SIDE, 320, 64];
+
+fn image(side: usize, seed: u64) -> Grid<[f32; 3]> {
+    let noise = numbers(3 * side * side, seed);
+    Grid::from_fn(GridSize::new(side, side), |row, col| {
+        let ramp = ((3 * row + 5 * col) % side) as f32 / side as f32;
+        [0, 1, 2].map(|i| if row < 40 { 0.0 } else { 0.5 * ramp + 0.25 + 0.5 * noise[3 * (row * side + col) + i] })
     })
 }
 
+fn cells(side: usize) -> usize {
+    (side / CELL_PX).pow(2)
+}
+
 #[test]
-fn efficientnet_agrees() {
+fn efficientnet_agrees_on_images_of_any_side() {
     on_device(|gpu| {
         let device = GpuAppearanceExpert::new(&gpu, &Network::efficientnet_lite0()).unwrap();
         let cpu = efficientnet_lite0();
         assert_eq!(device.feature_dim(), cpu.feature_dim());
-        for seed in 0..2 {
-            let expected = cpu.describe(&image(seed));
-            let found = device.describe(&image(seed));
-            assert_eq!((found.rows(), found.cols()), (CELL_COUNT, expected.cols()));
+        assert_eq!(device.parameters(), cpu.parameters());
+        for (side, seed) in SIDES.into_iter().zip(0..) {
+            assert_eq!(device.multiply_adds(side), cpu.multiply_adds(side));
+            let expected = cpu.describe(&image(side, seed));
+            let found = device.describe(&image(side, seed));
+            assert_eq!((found.rows(), found.cols()), (cells(side), expected.cols()));
             let error = relative_error(found.as_slice(), expected.as_slice());
-            assert!(error < TOLERANCE, "{error:e}");
+            assert!(error < TOLERANCE, "{side}: {error:e}");
         }
     });
+}
+
+#[test]
+#[should_panic(expected = "squares of whole cells")]
+fn an_image_of_broken_cells_is_a_bug() {
+    // The same where there is no device to ask.
+    let Some(gpu) = gpu() else { panic!("the experts see squares of whole cells") };
+    let device = GpuAppearanceExpert::new(&gpu, &small_network()).unwrap();
+    device.describe(&Grid::filled(GridSize::new(228, 228), [0.0; 3]));
 }
 
 /// What a Wide-ResNet needs besides: kernels of 7 and 3, strides, the maximum, a shortcut that is a strided convolution,
@@ -38,11 +55,14 @@ fn efficientnet_agrees() {
 #[test]
 fn all_kinds_of_operations_equal_their_definition() {
     let network = small_network();
-    let expected = oracle(&network, &image(3));
     on_device(|gpu| {
         let device = GpuAppearanceExpert::new(&gpu, &network).unwrap();
-        let error = relative_error(device.describe(&image(3)).as_slice(), &expected);
-        assert!(error < TOLERANCE, "{error:e}");
+        for side in SIDES {
+            let found = device.describe(&image(side, 3));
+            assert_eq!((found.rows(), found.cols()), (cells(side), 37 + 37));
+            let error = relative_error(found.as_slice(), &oracle(&network, &image(side, 3)));
+            assert!(error < TOLERANCE, "{side}: {error:e}");
+        }
     });
 }
 
@@ -129,7 +149,7 @@ fn oracle(network: &Network, rgb: &Grid<[f32; 3]>) -> Vec<f32> {
             |colour: &[f32; 3]| f64::from((colour[channel] - network.mean[channel]) / network.deviation[channel]);
         rgb.as_slice().iter().map(normalised).collect()
     };
-    let mut maps = vec![Map { side: IMAGE_SIDE, channels: (0..3).map(plane).collect() }];
+    let mut maps = vec![Map { side: rgb.size().rows, channels: (0..3).map(plane).collect() }];
     for operation in &network.operations {
         let map = match operation {
             Operation::Convolution { convolution, input, shortcut } => {
@@ -140,12 +160,13 @@ fn oracle(network: &Network, rgb: &Grid<[f32; 3]>) -> Vec<f32> {
         };
         maps.push(map);
     }
-    let mut cells = Vec::with_capacity(CELL_COUNT * network.feature_dim());
-    for cell in 0..CELL_COUNT {
+    let grid_side = rgb.size().rows / CELL_PX;
+    let mut cells = Vec::with_capacity(grid_side * grid_side * network.feature_dim());
+    for cell in 0..grid_side * grid_side {
         for map in network.taps.map(|map| &maps[map]) {
-            let windows = cell_windows(map.side);
-            let (rows, row_weights) = &windows[cell / CELL_GRID_SIDE];
-            let (cols, col_weights) = &windows[cell % CELL_GRID_SIDE];
+            let windows = cell_windows(map.side, grid_side);
+            let (rows, row_weights) = &windows[cell / grid_side];
+            let (cols, col_weights) = &windows[cell % grid_side];
             for plane in &map.channels {
                 let mut sum = 0.0;
                 for (row, row_weight) in rows.clone().zip(row_weights) {

@@ -78,11 +78,11 @@ impl View {
     fn of(sample: &Sample) -> Self {
         let (mut rows, mut cols) = ((usize::MAX, 0), (usize::MAX, 0));
         for (pixel, _) in sample.cloud.valid().as_slice().iter().enumerate().filter(|(_, valid)| **valid) {
-            let (row, col) = (pixel / IMAGE_SIDE, pixel % IMAGE_SIDE);
+            let (row, col) = (pixel / sample.side(), pixel % sample.side());
             rows = (rows.0.min(row), rows.1.max(row + 1));
             cols = (cols.0.min(col), cols.1.max(col + 1));
         }
-        let whole = IMAGE_SIDE as f32;
+        let whole = sample.side() as f32;
         if rows.0 > rows.1 {
             return Self { top: 0.0, left: 0.0, side: whole };
         }
@@ -101,7 +101,7 @@ impl View {
     /// Where a place of a panel lies on the scan; outside it where the scan was padded.
     fn scan_pixel(&self, row: f32, col: f32, sample: &Sample) -> (f32, f32) {
         let (row, col) = self.map_place(row, col);
-        let scale = sample.square_side as f32 / IMAGE_SIDE as f32;
+        let scale = sample.square_side as f32 / sample.side() as f32;
         (row * scale - sample.offset.0 as f32, col * scale - sample.offset.1 as f32)
     }
 
@@ -109,7 +109,7 @@ impl View {
     fn colour(&self, loaded: &crate::LoadedScan, sample: &Sample) -> RgbImage {
         let (rgb, size) = (loaded.scan.rgb(), loaded.scan.size());
         // As many samples along each side of a panel's pixel as it covers pixels of the scan.
-        let covered = self.side / PANEL_SIDE as f32 * sample.square_side as f32 / IMAGE_SIDE as f32;
+        let covered = self.side / PANEL_SIDE as f32 * sample.square_side as f32 / sample.side() as f32;
         let n = (covered.ceil() as usize).max(1);
         Grid::from_fn(GridSize::new(PANEL_SIDE, PANEL_SIDE), |row, col| {
             let mut sum = [0; 3];
@@ -126,7 +126,7 @@ impl View {
 
     /// A map, between its pixels by bilinear interpolation.
     fn map(&self, map: &ScoreMap) -> ScoreMap {
-        let last = IMAGE_SIDE - 1;
+        let last = map.size().rows - 1;
         let around = |place: f32| {
             let place = (place - 0.5).clamp(0.0, last as f32);
             let low = place.floor() as usize;

@@ -60,13 +60,21 @@ fn scores(inspection: &Inspection) -> Value {
 }
 
 #[test]
-fn a_model_of_version_1_still_loads_and_scores_the_same() {
-    let path = fixture("model-v1.shapeguard");
+fn models_of_every_version_still_load_and_score_the_same() {
+    for version in 1..=VERSION {
+        loads_and_scores_the_same(version);
+    }
+}
+
+fn loads_and_scores_the_same(version: u32) {
+    let path = fixture(&format!("model-v{version}.shapeguard"));
     assert!(std::fs::metadata(&path).unwrap().len() < 200_000, "a fixture is small");
-    let stored: Value = serde_json::from_slice(&std::fs::read(fixture("model-v1.json")).unwrap()).unwrap();
+    let stored = std::fs::read(fixture(&format!("model-v{version}.json"))).unwrap();
+    let stored: Value = serde_json::from_slice(&stored).unwrap();
     let detector = load(&path).unwrap();
     assert_eq!(detector.provenance().name, "fixture");
     assert_eq!(detector.provenance().training_scans, 3);
+    assert_eq!(detector.settings().image.side_px, 224, "what version 1 does not say");
     assert_eq!(detector.threshold().basis, ThresholdBasis::LeaveOneOut);
     assert_eq!(load_header(&path).unwrap().shape_expert.name, "shape_tiny.safetensors");
     for (name, verdict, scan) in
@@ -87,6 +95,8 @@ fn a_model_of_version_1_still_loads_and_scores_the_same() {
 fn write_the_fixture() {
     let mut settings = Settings::preset(Preset::Default);
     settings.preset = "fixture".into();
+    // Few features: the fixture is small.
+    settings.image.side_px = 224;
     settings.patches.points_per_patch = 150;
     settings.patches.overlap = 2;
     settings.threshold.false_reject_rate = 0.25;

@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use shapeguard::Detector;
-use shapeguard::model_file::{ModelFileError, load, load_header, save};
+use shapeguard::model_file::{ModelFileError, VERSION, load, load_header, save};
+use shapeguard_core::settings::{Preset, Settings};
 
 use crate::support::{Scene, bits, coded_experts, fit, real_experts, settings};
 
@@ -16,7 +17,11 @@ fn detector() -> &'static Detector {
     static DETECTOR: OnceLock<Detector> = OnceLock::new();
     DETECTOR.get_or_init(|| {
         let scenes: Vec<Scene> = (0..4).map(|i| Scene::rippled(i as f32 * 0.8)).collect();
-        let (settings, experts) = real_experts();
+        let (mut settings, experts) = real_experts();
+        // With everything in it that a model can have.
+        let default = Settings::preset(Preset::Default);
+        settings.memory = default.memory;
+        settings.fusion = default.fusion;
         fit("part <1>", &scenes, &scenes[..1], settings, experts)
     })
 }
@@ -199,7 +204,7 @@ fn the_header_is_the_contract() {
         "appearance_expert false_reject_rate format provenance settings shape_expert tensors_sha256 threshold_basis version"
     );
     assert_eq!(parts.header["format"], "shapeguard-model");
-    assert_eq!(parts.header["version"], 1);
+    assert_eq!(parts.header["version"], VERSION);
     assert_eq!(keys(&parts.header["provenance"]), "data_sha256 name program_version training_scans validation_scans");
     assert_eq!(keys(&parts.header["shape_expert"]), "built_in name sha256");
     assert_eq!(parts.header["threshold_basis"], "leave-one-out");
@@ -213,10 +218,13 @@ fn the_header_is_the_contract() {
             "rgb_bank F32 2",
             "rgb_cell U32 1",
             "rgb_sample U32 1",
+            "rgb_typical_residual F32 1",
             "sdf_bank F32 2",
             "sdf_link_rows U32 1",
             "sdf_link_starts U32 1",
             "sdf_sample U32 1",
+            "sdf_typical_distance F32 1",
+            "sdf_typical_residual F32 1",
             "shape_expert_file U8 1",
             "threshold_good_scores F32 1",
             "threshold_score F32 1",
@@ -361,7 +369,7 @@ fn other_formats_and_versions_are_told_apart() {
     refused_with(|parts| parts.header["version"] = 0.into(), "version 1 or later, found 0");
     refused_with(|parts| parts.header["version"] = "1".into(), "header is damaged");
     refused_with(|parts| parts.header = json!({}), "header is damaged");
-    for version in [2u64, 77, u64::MAX] {
+    for version in [u64::from(VERSION) + 1, 77, u64::MAX] {
         let mut parts = Parts::of(model());
         // A newer program may have changed everything else.
         parts.header = json!({ "format": "shapeguard-model", "version": version, "news": [1, 2] });
@@ -448,7 +456,9 @@ fn every_tensor_is_needed_in_its_form() {
 
 #[test]
 fn numbers_that_are_none_are_refused() {
-    for name in ["sdf_bank", "rgb_bank", "alignment", "good_peak", "threshold_score", "threshold_good_scores"] {
+    let typical = ["sdf_typical_distance", "sdf_typical_residual", "rgb_typical_residual"];
+    let others = ["sdf_bank", "rgb_bank", "alignment", "good_peak", "threshold_score", "threshold_good_scores"];
+    for name in typical.into_iter().chain(others) {
         for bad in [f32::NAN, f32::INFINITY] {
             let spoil = |parts: &mut Parts| {
                 let bytes = &mut parts.tensors.get_mut(name).unwrap().bytes;
@@ -458,6 +468,20 @@ fn numbers_that_are_none_are_refused() {
             refused_with(spoil, &format!("the tensor {name:?} holds {bad} at index"));
         }
     }
+}
+
+#[test]
+fn scores_that_cannot_be_are_refused() {
+    let set_last = |name: &'static str, value: f32| {
+        move |parts: &mut Parts| {
+            let bytes = &mut parts.tensors.get_mut(name).unwrap().bytes;
+            let last = bytes.len() - 4;
+            bytes[last..].copy_from_slice(&value.to_le_bytes());
+        }
+    };
+    refused_with(set_last("rgb_typical_residual", -1.0), "\"rgb_typical_residual\" holds negative scores");
+    // The last value of the alignment is the deviation that its rule measures in.
+    refused_with(set_last("alignment", 0.0), "fusion.rule");
 }
 
 #[test]

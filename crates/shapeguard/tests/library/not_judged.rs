@@ -77,7 +77,7 @@ fn a_part_smaller_than_a_patch() {
         reason(&detector(|_| ()), &small, &["80 measured points", "a patch needs 100", "fill more of the image"]);
     assert_eq!(
         format!("{reason:?}"),
-        format!("{:?}", NotJudged::Patches(PatchError::TooFewPoints { found: 80, needed: 100 }))
+        format!("{:?}", NotJudged::Patches(PatchError::TooFewPoints { side: 224, found: 80, needed: 100 }))
     );
 }
 

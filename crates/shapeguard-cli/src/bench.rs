@@ -1,0 +1,550 @@
+//! `shapeguard bench`: what fitting and inspecting cost on this machine.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+use shapeguard::bench::{Cost, InspectionCost, Machine, Series, inspection_cost, log_log_svg, measure, measure_once};
+use shapeguard::experts::Experts;
+use shapeguard::{Detector, FitInputs, model_file, presets};
+use shapeguard_core::grid::{Grid, GridSize, Mask, ScoreMap};
+use shapeguard_core::metrics::PixelMetrics;
+use shapeguard_core::sample::{OrganizedCloud, Scan};
+use shapeguard_core::seams::{IMAGE_SIDE, Progress, Silent};
+use shapeguard_core::settings::Settings;
+use shapeguard_data::simulator::{Category, simulate_scan_at};
+use shapeguard_data::{ScanSource, atomic_write, write_rgb_png, write_xyz_tiff};
+use shapeguard_experts::appearance::WideResNet50;
+
+use crate::inspect::{inspect_all, inspect_one, tasks};
+use crate::output::{self, bytes, counted};
+use crate::progress::Bars;
+use crate::scans::{ScanOptions, ScanReader, expand};
+
+/// Side of the simulated scans, pixels: most of MVTec 3D-AD's have 800 x 800.
+const SCAN_SIDE_PX: usize = 800;
+/// Side at which they are simulated before their middle is cut out, so that the part fills as much of the picture as in the
+/// published figures: about 7,500 points of 224 x 224.
+const SIMULATED_SIDE_PX: usize = 880;
+/// Seed of the simulated scans.
+const SEED: u64 = 99;
+/// Seed of untrained colour weights.
+const WEIGHT_SEED: u64 = 0;
+/// Rounds of the stream's measurement; the best of each way counts, since others may use the machine.
+const STREAM_ROUNDS: usize = 3;
+/// A scan is read, or inspected from files, again and again for so many seconds.
+const SECONDS_PER_SCAN: f64 = 1.0;
+/// Maps that the metrics are measured on: as many as MVTec 3D-AD has test scans.
+const METRIC_MAPS: usize = 1200;
+/// Good scans of the growth table.
+const GROWTH_SCANS: [usize; 5] = [10, 30, 100, 300, 1000];
+/// Good scans where the growth table varies something else.
+const GROWTH_FIXED_SCANS: usize = 20;
+/// Sides of the experts' image in the growth table.
+const GROWTH_SIDES: [usize; 3] = [224, 320, 448];
+/// Points of a patch in the growth table.
+const GROWTH_PATCHES: [usize; 4] = [250, 500, 750, 1000];
+
+/// Measure what fitting and inspecting cost on this machine, stage by stage.
+///
+/// Without MODEL, scans of 800 x 800 pixels are simulated and every preset is fitted. Beside each figure stands the
+/// machine's own limit, measured in the same run. CPU seconds count all threads; of wall seconds only those of an idle
+/// machine mean something.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  shapeguard bench\n  shapeguard bench --preset paper --wide-resnet --json > bench.json\n  shapeguard bench part.shapeguard parts/test\n  shapeguard bench --growth --preset default --plot growth.svg"
+)]
+pub struct BenchArgs {
+    /// Model file, to measure the inspection of your own scans
+    #[arg(value_name = "MODEL", requires = "scan")]
+    model: Option<PathBuf>,
+    /// Clouds, folders of scans, or patterns, as for `inspect`
+    #[arg(value_name = "SCAN")]
+    scan: Vec<PathBuf>,
+    /// Settings to measure: default, paper, or a TOML file; can be repeated [default: default and paper]
+    #[arg(long, value_name = "NAME|FILE", conflicts_with = "model")]
+    preset: Vec<String>,
+    /// Simulated category
+    #[arg(long, default_value = "pear", conflicts_with = "model")]
+    category: String,
+    /// Good scans in the memory
+    #[arg(long, value_name = "N", default_value_t = 20, conflicts_with_all = ["model", "growth"])]
+    train: usize,
+    /// Scans of the stream
+    #[arg(long, value_name = "N", default_value_t = 16, conflicts_with_all = ["model", "growth"])]
+    stream: usize,
+    /// Take Wide-ResNet-50-2 with random weights as colour network, as costly as with the trained ones
+    #[arg(long, conflicts_with = "model")]
+    wide_resnet: bool,
+    /// Measure the metrics of 1,200 maps too
+    #[arg(long, conflicts_with = "growth")]
+    metrics: bool,
+    /// Instead, measure how costs grow with the number of good scans (up to 1,000), the experts' image and the patches;
+    /// takes many minutes and up to 3 GB of temporary disk space
+    #[arg(long, conflicts_with = "model")]
+    growth: bool,
+    /// Draw the growth with the number of good scans to this SVG file
+    #[arg(long, value_name = "FILE", requires = "growth")]
+    plot: Option<PathBuf>,
+    /// Overwrite the plot if it exists
+    #[arg(long, requires = "plot")]
+    force: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    scans: ScanOptions,
+}
+
+/// Everything that was measured.
+#[derive(Debug, Serialize)]
+struct Report {
+    program_version: &'static str,
+    machine: Machine,
+    presets: Vec<PresetCost>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<MetricsCost>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    growth: Vec<GrowthCost>,
+}
+
+/// What one preset, or a model, costs.
+#[derive(Debug, Serialize)]
+struct PresetCost {
+    preset: String,
+    shape_expert: String,
+    appearance_expert: String,
+    scan_size: String,
+    good_scans: usize,
+    /// Reading included; absent for a model from a file.
+    fit: Option<Cost>,
+    model_bytes: u64,
+    /// Reading one scan's files.
+    reading: Cost,
+    inspection: InspectionCost,
+    /// Reading and inspecting one scan after the other, with all threads.
+    files_to_verdict: Cost,
+    stream: StreamCost,
+}
+
+/// How many scans a second.
+#[derive(Debug, Serialize)]
+struct StreamCost {
+    scans: usize,
+    threads: usize,
+    /// One scan after the other on one thread.
+    one_thread_scans_per_second: f64,
+    /// As `shapeguard inspect` does it.
+    stream_scans_per_second: f64,
+    ratio: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct MetricsCost {
+    maps: usize,
+    #[serde(flatten)]
+    cost: Cost,
+}
+
+/// One row of the growth table.
+#[derive(Debug, Serialize)]
+struct GrowthCost {
+    preset: String,
+    good_scans: usize,
+    image_side_px: usize,
+    points_per_patch: usize,
+    fit: Cost,
+    inspect: Cost,
+    sdf_features: usize,
+    rgb_features: usize,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the model, the preset or the scans are unusable, or nothing can be written to the temporary folder.
+pub fn run(args: &BenchArgs, bars: &Bars) -> Result<()> {
+    if let Some(plot) = &args.plot {
+        output::refuse_existing(plot, args.force)?;
+    }
+    bars.begin("Machine", 1);
+    let machine = Machine::measure();
+    bars.step();
+    bars.end();
+    let mut report =
+        Report { program_version: env!("CARGO_PKG_VERSION"), machine, presets: vec![], metrics: None, growth: vec![] };
+    if let Some(model) = &args.model {
+        report.presets.push(model_cost(model, args, bars)?);
+    } else {
+        let category = Category::by_name(&args.category)
+            .with_context(|| format!("no category {:?}; `shapeguard simulate --list` lists them", args.category))?;
+        let names =
+            if args.preset.is_empty() { vec!["default".to_owned(), "paper".to_owned()] } else { args.preset.clone() };
+        let settings = names.iter().map(|name| Ok(presets::load(name)?)).collect::<Result<Vec<_>>>()?;
+        if args.growth {
+            report.growth = growth(category, &settings, args, bars)?;
+        } else {
+            ensure!(args.train >= 2, "--train: expected 2 or more, found {}", args.train);
+            ensure!(args.stream >= 1, "--stream: expected 1 or more, found {}", args.stream);
+            let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+            let scale = SIMULATED_SIDE_PX as f32 / category.size().rows.max(category.size().cols) as f32;
+            let scans = simulated(folder.path(), category, args.train + args.stream, scale, bars)?;
+            for settings in settings {
+                report.presets.push(preset_cost(settings, &scans, args, bars)?);
+            }
+        }
+    }
+    if args.metrics {
+        report.metrics = Some(metrics_cost(bars));
+    }
+    if let Some(path) = &args.plot {
+        let svg = growth_plot(&report.growth);
+        atomic_write(path, args.force, |file| file.write_all(svg.as_bytes()))?;
+    }
+    if args.json { output::json(&report) } else { output::text(&table(&report)) }
+}
+
+/// The rows that differ in nothing but the number of good scans.
+fn growth_plot(rows: &[GrowthCost]) -> String {
+    let mut series: Vec<Series> = Vec::new();
+    let mut presets: Vec<&str> = rows.iter().map(|row| row.preset.as_str()).collect();
+    presets.dedup();
+    for preset in presets {
+        // The first rows of a preset, up to the one whose number of scans falls.
+        let of_preset: Vec<&GrowthCost> =
+            rows.iter().filter(|row| row.preset == preset).take(GROWTH_SCANS.len()).collect();
+        let points = |figure: &dyn Fn(&GrowthCost) -> Option<f64>| -> Vec<(f64, f64)> {
+            of_preset.iter().filter_map(|row| Some((row.good_scans as f64, figure(row)?))).collect()
+        };
+        let name = |what: &str| format!("{preset}: {what}");
+        series.push(Series { name: name("fit, CPU s"), points: points(&|row| row.fit.cpu_seconds) });
+        series.push(Series { name: name("inspect, CPU s"), points: points(&|row| row.inspect.cpu_seconds) });
+    }
+    log_log_svg("Cost over the number of good scans", "good scans", &series)
+}
+
+/// Simulates good scans into a folder; of those larger than [`SCAN_SIDE_PX`] the middle.
+fn simulated(folder: &Path, category: Category, count: usize, scale: f32, bars: &Bars) -> Result<Vec<ScanSource>> {
+    bars.begin("Simulating scans", count);
+    let mut sources = Vec::with_capacity(count);
+    for index in 0..count {
+        let scan = middle(&simulate_scan_at(category, SEED, index as u64, None, scale).scan)?;
+        let (cloud, rgb) = (folder.join(format!("xyz/{index:04}.tiff")), folder.join(format!("rgb/{index:04}.png")));
+        write_xyz_tiff(&cloud, scan.cloud(), false)?;
+        write_rgb_png(&rgb, scan.rgb(), false)?;
+        sources.push(ScanSource::with_rgb(cloud, rgb));
+        bars.step();
+    }
+    bars.end();
+    Ok(sources)
+}
+
+/// The middle of a scan, of at most [`SCAN_SIDE_PX`] rows and columns.
+fn middle(scan: &Scan) -> Result<Scan> {
+    let size = scan.size();
+    let cut = GridSize::new(size.rows.min(SCAN_SIDE_PX), size.cols.min(SCAN_SIDE_PX));
+    let (top, left) = ((size.rows - cut.rows) / 2, (size.cols - cut.cols) / 2);
+    let (points, valid) = (scan.cloud().points_m(), scan.cloud().valid());
+    let cloud = OrganizedCloud::from_parts(
+        Grid::from_fn(cut, |row, col| points[(top + row, left + col)]),
+        Mask::from_fn(cut, |row, col| valid[(top + row, left + col)]),
+    );
+    Ok(Scan::new(cloud, Grid::from_fn(cut, |row, col| scan.rgb()[(top + row, left + col)]))?)
+}
+
+fn experts(settings: &Settings, wide_resnet: bool) -> Result<Experts> {
+    let mut experts = Experts::from_settings(&settings.experts)?;
+    if wide_resnet {
+        experts.appearance = Arc::new(WideResNet50::random(WEIGHT_SEED));
+        experts.appearance_identity.name = "Wide-ResNet-50-2, random weights".into();
+    }
+    Ok(experts)
+}
+
+/// Fits to good scans, none kept aside, and measures that.
+fn fitted(
+    settings: &Settings,
+    train: &[ScanSource],
+    reader: &ScanReader,
+    wide_resnet: bool,
+    progress: &dyn Progress,
+) -> Result<(Detector, Cost)> {
+    let mut settings = settings.clone();
+    // Any rate will do that so few scans can promise.
+    settings.threshold.false_reject_rate = settings.threshold.false_reject_rate.max(1.0 / (train.len() as f64 + 1.0));
+    let experts = experts(&settings, wide_resnet)?;
+    let inputs = FitInputs { name: "bench", train, validation: &[], skip_unusable: false };
+    let (detector, cost) = measure_once(|| {
+        Detector::fit(inputs, |s| reader.load(s), |s| s.cloud.display().to_string(), settings, experts, progress)
+    });
+    Ok((detector?, cost))
+}
+
+fn preset_cost(settings: Settings, scans: &[ScanSource], args: &BenchArgs, bars: &Bars) -> Result<PresetCost> {
+    let reader = args.scans.reader(settings.foreground.method)?;
+    let (train, stream) = scans.split_at(args.train);
+    let (detector, fit) = fitted(&settings, train, &reader, args.wide_resnet, bars)?;
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let path = folder.path().join("model.shapeguard");
+    // A model refers to built-in experts by digest; one with random weights has none.
+    let model_bytes = if args.wide_resnet {
+        0
+    } else {
+        model_file::save(&detector, &path, false)?;
+        std::fs::metadata(&path)?.len()
+    };
+    cost_of(&detector, stream, &reader, Some(fit), model_bytes, bars)
+}
+
+fn model_cost(model: &Path, args: &BenchArgs, bars: &Bars) -> Result<PresetCost> {
+    let detector = model_file::load(model)?;
+    let reader = args.scans.reader(detector.settings().foreground.method)?;
+    let sources = expand(&args.scan)?;
+    reader.check_masks(&sources)?;
+    cost_of(&detector, &sources, &reader, None, std::fs::metadata(model)?.len(), bars)
+}
+
+fn cost_of(
+    detector: &Detector,
+    scans: &[ScanSource],
+    reader: &ScanReader,
+    fit: Option<Cost>,
+    model_bytes: u64,
+    bars: &Bars,
+) -> Result<PresetCost> {
+    let preset = detector.settings().preset.clone();
+    bars.begin(&format!("Inspection, {preset}"), 3);
+    let first = &scans[0];
+    let (loaded, reading) = measure(SECONDS_PER_SCAN, || reader.load(first));
+    let loaded = loaded?;
+    bars.step();
+    let name = || first.cloud.display().to_string();
+    let inspection = inspection_cost(detector, &loaded).with_context(name)?;
+    bars.step();
+    let (verdict, files_to_verdict) = measure(SECONDS_PER_SCAN, || anyhow::Ok(detector.inspect(&reader.load(first)?)?));
+    verdict?;
+    bars.step();
+    bars.end();
+    let stream = stream_cost(detector, scans, reader, bars)?;
+    Ok(PresetCost {
+        preset,
+        shape_expert: detector.experts().shape_identity.name.clone(),
+        appearance_expert: detector.experts().appearance_identity.name.clone(),
+        scan_size: loaded.scan.size().to_string(),
+        good_scans: detector.memory().sample_count(),
+        fit,
+        model_bytes,
+        reading,
+        inspection,
+        files_to_verdict,
+        stream,
+    })
+}
+
+/// Throughput of the product's stream beside that of one thread.
+fn stream_cost(detector: &Detector, scans: &[ScanSource], reader: &ScanReader, bars: &Bars) -> Result<StreamCost> {
+    let tasks = tasks(scans.to_vec(), None, false, false)?;
+    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+    let (mut alone, mut together) = (f64::INFINITY, f64::INFINITY);
+    bars.begin(&format!("Stream, {}", detector.settings().preset), 2 * STREAM_ROUNDS);
+    for _ in 0..STREAM_ROUNDS {
+        let (_, cost) = measure_once(|| {
+            one_thread.install(|| tasks.iter().for_each(|task| drop(inspect_one(task, detector, reader, false))))
+        });
+        alone = alone.min(cost.wall_seconds);
+        bars.step();
+        let (result, cost) = measure_once(|| inspect_all(&tasks, detector, reader, false, &Silent, |_| Ok(())));
+        result?;
+        together = together.min(cost.wall_seconds);
+        bars.step();
+    }
+    bars.end();
+    let rate = |seconds: f64| tasks.len() as f64 / seconds;
+    Ok(StreamCost {
+        scans: tasks.len(),
+        threads: rayon::current_num_threads(),
+        one_thread_scans_per_second: rate(alone),
+        stream_scans_per_second: rate(together),
+        ratio: alone / together,
+    })
+}
+
+/// All metrics of as many maps as MVTec 3D-AD has test scans, with regions of all sizes.
+fn metrics_cost(bars: &Bars) -> MetricsCost {
+    let size = GridSize::new(IMAGE_SIDE, IMAGE_SIDE);
+    let (maps, truths): (Vec<ScoreMap>, Vec<Mask>) = (0..METRIC_MAPS)
+        .map(|map| {
+            let (top, left, side) = ((map * 37) % 180, (map * 53) % 180, 3 + (map * 11) % 37);
+            let inside = |row: usize, col: usize| {
+                map % 4 != 0 && (top..top + side).contains(&row) && (left..left + side).contains(&col)
+            };
+            let score = |row: usize, col: usize| {
+                // A multiplicative hash: distinct scores without a pattern.
+                let mixed =
+                    ((map * size.rows * size.cols + row * size.cols + col) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                (mixed >> 40) as f32 / (1 << 24) as f32 + if inside(row, col) { 0.3 } else { 0.0 }
+            };
+            (Grid::from_fn(size, score), Mask::from_fn(size, inside))
+        })
+        .unzip();
+    bars.begin("Metrics", 1);
+    let (_, cost) = measure_once(|| PixelMetrics::compute(&maps, &truths));
+    bars.step();
+    bars.end();
+    MetricsCost { maps: METRIC_MAPS, cost }
+}
+
+fn growth(category: Category, presets: &[Settings], args: &BenchArgs, bars: &Bars) -> Result<Vec<GrowthCost>> {
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let most = GROWTH_SCANS.into_iter().fold(GROWTH_FIXED_SCANS, usize::max);
+    let scans = simulated(folder.path(), category, most + 1, 1.0, bars)?;
+    let (test, good) = scans.split_last().context("at least one scan was simulated")?;
+    let mut rows = Vec::new();
+    for settings in presets {
+        let mut variants: Vec<(usize, Settings)> = GROWTH_SCANS.map(|count| (count, settings.clone())).into();
+        for side_px in GROWTH_SIDES {
+            let mut settings = settings.clone();
+            settings.image.side_px = side_px;
+            variants.push((GROWTH_FIXED_SCANS, settings));
+        }
+        for points_per_patch in GROWTH_PATCHES {
+            let mut settings = settings.clone();
+            settings.patches.points_per_patch = points_per_patch;
+            variants.push((GROWTH_FIXED_SCANS, settings));
+        }
+        bars.begin(&format!("Growth, {}", settings.preset), variants.len());
+        for (count, settings) in variants {
+            let reader = args.scans.reader(settings.foreground.method)?;
+            let (detector, fit) = fitted(&settings, &good[..count], &reader, args.wide_resnet, &Silent)?;
+            let loaded = reader.load(test)?;
+            let (inspection, inspect) = measure(SECONDS_PER_SCAN, || detector.inspect(&loaded));
+            inspection?;
+            rows.push(GrowthCost {
+                preset: settings.preset.clone(),
+                good_scans: count,
+                image_side_px: settings.image.side_px,
+                points_per_patch: settings.patches.points_per_patch,
+                fit,
+                inspect,
+                sdf_features: detector.memory().shape.rows(),
+                rgb_features: detector.memory().appearance.rows(),
+            });
+            bars.step();
+        }
+        bars.end();
+    }
+    Ok(rows)
+}
+
+/// The report as Markdown.
+fn table(report: &Report) -> String {
+    let mut text = String::new();
+    let mut line = |row: String| writeln!(text, "{row}").expect("writing to a string cannot fail");
+    let machine = &report.machine;
+    let peak = machine.fma_gflops_per_cpu_second;
+    line(format!("{}, {}, {}", machine.platform, machine.vector_instructions, counted(machine.threads, "thread")));
+    line(format!(
+        "limits: {peak:.0} GFLOP per CPU second ({:.0} GFLOP/s with all threads); memory read at {:.1} GB/s by one thread, {:.1} by all",
+        machine.fma_gflops_all_threads, machine.read_gb_per_second, machine.read_gb_per_second_all_threads
+    ));
+    for preset in &report.presets {
+        let inspection = &preset.inspection;
+        line(format!(
+            "\nPreset `{}` ({} shape expert, {}), scans of {}, {} in the memory\n",
+            preset.preset, preset.shape_expert, preset.appearance_expert, preset.scan_size, preset.good_scans
+        ));
+        line("| stage | wall ms | CPU ms | GMAC | GFLOP per CPU s | of the limit | peak memory |\n|---|---|---|---|---|---|---|".into());
+        for stage in &inspection.stages {
+            let rate = stage.gflops_per_cpu_second();
+            line(row(stage.stage, &stage.cost, stage.multiply_adds, rate, peak));
+        }
+        let in_all = inspection.multiply_adds();
+        let rate = inspection.whole.cpu_seconds.map(|seconds| 2e-9 * in_all as f64 / seconds);
+        line(row("**inspection in all**", &inspection.whole, Some(in_all), rate, peak));
+        line(row("reading the files", &preset.reading, None, None, peak));
+        line(row("**files to verdict**", &preset.files_to_verdict, None, None, peak));
+        if let Some(fit) = &preset.fit {
+            line(row(&format!("fit to {}", counted(preset.good_scans, "scan")), fit, None, None, peak));
+        }
+        line(format!(
+            "\n{} points, {} patches, {} cells; memory of {} SDF and {} RGB features, {} of them searched; model file of {}",
+            inspection.points,
+            inspection.patches,
+            inspection.cells,
+            inspection.sdf_features,
+            inspection.rgb_features,
+            inspection.rgb_features_searched,
+            bytes(preset.model_bytes)
+        ));
+        let stream = &preset.stream;
+        line(format!(
+            "stream of {}: {:.2} a second on {}, {:.2} a second one after the other on one thread: {:.2} times as many",
+            counted(stream.scans, "scan"),
+            stream.stream_scans_per_second,
+            counted(stream.threads, "thread"),
+            stream.one_thread_scans_per_second,
+            stream.ratio
+        ));
+    }
+    if let Some(metrics) = &report.metrics {
+        line(format!(
+            "\nall metrics of {} maps of {IMAGE_SIDE} x {IMAGE_SIDE}: {} CPU s, {} at most (the maps included)",
+            metrics.maps,
+            metrics.cost.cpu_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.2}")),
+            metrics.cost.peak_memory_bytes.map_or_else(|| "-".to_owned(), bytes)
+        ));
+    }
+    if !report.growth.is_empty() {
+        line("\n| preset | good scans | image side | K | SDF / RGB features | fit CPU s | fit memory | inspect CPU ms | inspect memory |\n|---|---|---|---|---|---|---|---|---|".into());
+        for growth in &report.growth {
+            let memory = |cost: &Cost| cost.peak_memory_bytes.map_or_else(|| "-".to_owned(), bytes);
+            line(format!(
+                "| {} | {} | {} | {} | {} / {} | {} | {} | {} | {} |",
+                growth.preset,
+                growth.good_scans,
+                growth.image_side_px,
+                growth.points_per_patch,
+                growth.sdf_features,
+                growth.rgb_features,
+                growth.fit.cpu_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.2}")),
+                memory(&growth.fit),
+                growth.inspect.cpu_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{:.1}", 1e3 * seconds)),
+                memory(&growth.inspect)
+            ));
+        }
+    }
+    text
+}
+
+fn row(name: &str, cost: &Cost, multiply_adds: Option<u64>, rate: Option<f64>, peak: f64) -> String {
+    let milliseconds = |seconds: Option<f64>| seconds.map_or_else(|| "-".to_owned(), |s| format!("{:.2}", 1e3 * s));
+    format!(
+        "| {name} | {} | {} | {} | {} | {} | {} |",
+        milliseconds(Some(cost.wall_seconds)),
+        milliseconds(cost.cpu_seconds),
+        multiply_adds.map_or_else(String::new, |count| format!("{:.3}", 1e-9 * count as f64)),
+        rate.map_or_else(String::new, |rate| format!("{rate:.1}")),
+        rate.map_or_else(String::new, |rate| format!("{:.0} %", 100.0 * rate / peak)),
+        cost.peak_memory_bytes.map_or_else(|| "-".to_owned(), bytes)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_keeps_cloud_and_colour_together() {
+        let size = GridSize::new(803, 20);
+        let points = Grid::from_fn(size, |row, col| [1e-3 * row as f32, 1e-3 * col as f32, 0.5]);
+        let cloud = OrganizedCloud::from_parts(points, Mask::from_fn(size, |row, _| row != 1));
+        let scan = Scan::new(cloud, Grid::from_fn(size, |row, col| [row as u8, col as u8, 0])).unwrap();
+        let cut = middle(&scan).unwrap();
+        assert_eq!(cut.size(), GridSize::new(800, 20));
+        assert_eq!((cut.cloud().points_m()[(3, 4)], cut.rgb()[(3, 4)]), ([4e-3, 4e-3, 0.5], [4, 4, 0]));
+        assert!(!cut.cloud().valid()[(0, 0)] && cut.cloud().valid()[(1, 0)]);
+    }
+}
