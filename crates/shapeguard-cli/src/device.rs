@@ -80,6 +80,8 @@ mod with_gpu {
 
     use anyhow::Result;
     use shapeguard::experts::Experts;
+    use shapeguard_core::seams::AppearanceExpert;
+    use shapeguard_experts::appearance::{Network, WideResNet50};
     use shapeguard_gpu::{DeviceChoice, Gpu, GpuAppearanceExpert, GpuSearch, GpuShapeExpert};
 
     /// An open device: the CPU, or a GPU.
@@ -92,6 +94,16 @@ mod with_gpu {
         /// The CPU.
         pub fn cpu() -> Self {
             Self { gpu: None }
+        }
+
+        /// Whether this is the CPU.
+        pub fn is_cpu(&self) -> bool {
+            self.gpu.is_none()
+        }
+
+        /// What it is called.
+        pub fn name(&self) -> &str {
+            self.gpu.as_ref().map_or("cpu", |gpu| gpu.name())
         }
 
         /// The best GPU, or the CPU; says which.
@@ -129,6 +141,17 @@ mod with_gpu {
             })
         }
 
+        /// Wide-ResNet-50-2 with random weights, to measure what it costs.
+        ///
+        /// # Errors
+        /// As for `place`.
+        pub fn random_wide_resnet(&self, seed: u64) -> Result<Arc<dyn AppearanceExpert>> {
+            match &self.gpu {
+                Some(gpu) => Ok(Arc::new(GpuAppearanceExpert::new(gpu, &Network::random_wide_resnet50(seed))?)),
+                None => Ok(Arc::new(WideResNet50::random(seed))),
+            }
+        }
+
         /// Makes sure that the device computed everything.
         ///
         /// # Errors
@@ -141,8 +164,12 @@ mod with_gpu {
 
 #[cfg(not(feature = "gpu"))]
 mod without_gpu {
+    use std::sync::Arc;
+
     use anyhow::{Result, bail};
     use shapeguard::experts::Experts;
+    use shapeguard_core::seams::AppearanceExpert;
+    use shapeguard_experts::appearance::WideResNet50;
 
     /// The CPU.
     #[derive(Debug)]
@@ -152,6 +179,16 @@ mod without_gpu {
         /// The CPU.
         pub fn cpu() -> Self {
             Self(())
+        }
+
+        /// Whether this is the CPU.
+        pub fn is_cpu(&self) -> bool {
+            true
+        }
+
+        /// What it is called.
+        pub fn name(&self) -> &'static str {
+            "cpu"
         }
 
         /// The CPU; says so, and why.
@@ -172,6 +209,14 @@ mod without_gpu {
         /// None.
         pub fn place(&self, experts: Experts) -> Result<Experts> {
             Ok(experts)
+        }
+
+        /// Wide-ResNet-50-2 with random weights, to measure what it costs.
+        ///
+        /// # Errors
+        /// None.
+        pub fn random_wide_resnet(&self, seed: u64) -> Result<Arc<dyn AppearanceExpert>> {
+            Ok(Arc::new(WideResNet50::random(seed)))
         }
 
         /// Makes sure that the device computed everything.

@@ -1,22 +1,21 @@
-//! How many scans a second a device judges: from prepared 224 x 224 scans in the host's memory to maps there.
+//! How many scans a second a device judges: from prepared scans in the host's memory to maps there.
 //!
 //! `cargo run --release -p shapeguard-gpu --example gpu_timing -- [DEVICE] [SCANS] [PRESET]`: DEVICE is `gpu` (as
 //! assumed), `gpu:NAME`, or `cpu` to measure the same there; SCANS are judged as fast as threads allow (100 as assumed);
 //! PRESET is `default`, `paper`, or `paper-wrn`, which is `paper` with Wide-ResNet-50-2 of random weights (all as
 //! assumed). `RAYON_NUM_THREADS` sets the threads that prepare and collect work.
 //!
-//! Scans are made here: a wavy part of about 7,450 points; the banks hold 20 of them. A device's maps of one scan are first
+//! Scans are made here: a wavy part of about 7,450 points on the paper's image, and as many more as the preset's image has; the
+//! banks hold 20 of them, without typical scores. A device's maps of one scan are first
 //! compared with the CPU's. The time of each stage is that of one scan by itself, so the rate may be far above the
 //! inverse of their sum.
 #![allow(clippy::print_stdout, reason = "the table is the result")]
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Instant;
 
 use rayon::prelude::*;
-use safetensors::tensor::{Dtype, TensorView};
 use shapeguard_core::alignment::{Alignment, AlignmentStatistics};
 use shapeguard_core::expert_inputs::{normalised_patch_points, patch_cells};
 use shapeguard_core::fusion::{AnomalyMaps, fuse};
@@ -39,6 +38,9 @@ const BANK_SCANS: usize = 20;
 const DIFFERENT_SCANS: usize = 8;
 /// A stage's time is the smallest of so many.
 const MEASUREMENTS: usize = 5;
+
+/// Seed of Wide-ResNet's weights.
+const WEIGHT_SEED: u64 = 1;
 
 /// Experts and search on one device.
 struct Engine {
@@ -86,10 +88,9 @@ fn measure(preset: &str, gpu: Option<&Arc<Gpu>>, scans: usize) -> Result<(), Box
         other => return Err(format!("expected a preset default, paper or paper-wrn, found {other:?}").into()),
     };
     let cpu_shape = shape::builtin(&settings.experts.shape).ok_or("the presets name built-in experts")?;
-    let wide_resnet = if preset == "paper-wrn" { Some(random_wide_resnet()?) } else { None };
-    let (network, cpu_appearance): (Network, Arc<dyn AppearanceExpert>) = match &wide_resnet {
-        Some(bytes) => (Network::wide_resnet50(bytes)?, Arc::new(WideResNet50::from_bytes(bytes, "random")?)),
-        None => (Network::efficientnet_lite0(), Arc::new(efficientnet_lite0())),
+    let (network, cpu_appearance): (Network, Arc<dyn AppearanceExpert>) = match preset {
+        "paper-wrn" => (Network::random_wide_resnet50(WEIGHT_SEED), Arc::new(WideResNet50::random(WEIGHT_SEED))),
+        _ => (Network::efficientnet_lite0(), Arc::new(efficientnet_lite0())),
     };
     let device = match gpu {
         Some(gpu) => Some(Engine {
@@ -191,13 +192,18 @@ impl Engine {
     }
 }
 
-/// A wavy disc of a radius of 49 pixels, which has about 7,450 points; every index another one.
+/// A wavy disc of a radius of 49 of the paper's pixels, which has about 7,450 points there; every index another one.
 fn prepare(index: usize, settings: &Settings) -> Result<Prepared, Box<dyn Error>> {
-    let size = GridSize::new(IMAGE_SIDE, IMAGE_SIDE);
+    let side = settings.image.side_px;
+    let size = GridSize::new(side, side);
+    let pixel = IMAGE_SIDE as f32 / side as f32;
     let phase = index as f32 * 0.7;
-    let wave = |row: usize, col: usize| (row as f32 * 0.11 + phase).sin() + (col as f32 * 0.07 - phase).cos();
-    let is_part = |row: usize, col: usize| (row as f32 - 112.0).hypot(col as f32 - 112.0) < 48.7;
-    let points = Grid::from_fn(size, |row, col| [col as f32 * 1e-3, row as f32 * 1e-3, 0.5 + 2e-3 * wave(row, col)]);
+    let wave =
+        |row: usize, col: usize| (row as f32 * pixel * 0.11 + phase).sin() + (col as f32 * pixel * 0.07 - phase).cos();
+    let centre = side as f32 / 2.0;
+    let is_part = |row: usize, col: usize| (row as f32 - centre).hypot(col as f32 - centre) * pixel < 48.7;
+    let step = pixel * 1e-3;
+    let points = Grid::from_fn(size, |row, col| [col as f32 * step, row as f32 * step, 0.5 + 2e-3 * wave(row, col)]);
     let colour =
         |row: usize, col: usize, step: f32| 0.5 + 0.2 * wave(row, col) * ((row * 7 + col * 3) as f32 * step).sin();
     let rgb = Grid::from_fn(size, |row, col| match is_part(row, col) {
@@ -205,7 +211,7 @@ fn prepare(index: usize, settings: &Settings) -> Result<Prepared, Box<dyn Error>
         false => [0.0; 3],
     });
     let cloud = OrganizedCloud::from_parts(points, Mask::from_fn(size, is_part));
-    let sample = Sample { cloud, rgb, square_side: IMAGE_SIDE, source_size: size, offset: (0, 0) };
+    let sample = Sample { cloud, rgb, square_side: side, source_size: size, offset: (0, 0) };
     let patches = extract_patches(&sample, &settings.patches)?;
     Ok(Prepared { sample, patches })
 }
@@ -218,46 +224,4 @@ fn milliseconds(mut work: impl FnMut()) -> f64 {
         start.elapsed().as_secs_f64() * 1e3
     };
     (0..MEASUREMENTS).map(|_| measure()).fold(f64::INFINITY, f64::min)
-}
-
-/// A weight file of Wide-ResNet-50-2 up to layer 2: He's bound for convolutions, batch norms near the identity.
-fn random_wide_resnet() -> Result<Vec<u8>, safetensors::SafeTensorError> {
-    let mut shapes: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    let mut add = |convolution: String, norm: String, shape: [usize; 4]| {
-        shapes.insert(format!("{convolution}.weight"), shape.to_vec());
-        for part in ["weight", "bias", "running_mean", "running_var"] {
-            shapes.insert(format!("{norm}.{part}"), vec![shape[0]]);
-        }
-    };
-    add("conv1".into(), "bn1".into(), [64, 3, 7, 7]);
-    for (layer, blocks, inputs, narrow, outputs) in [(1, 3, 64, 128, 256), (2, 4, 256, 256, 512)] {
-        for block in 0..blocks {
-            let prefix = format!("layer{layer}.{block}");
-            let of_block = if block == 0 { inputs } else { outputs };
-            add(format!("{prefix}.conv1"), format!("{prefix}.bn1"), [narrow, of_block, 1, 1]);
-            add(format!("{prefix}.conv2"), format!("{prefix}.bn2"), [narrow, narrow, 3, 3]);
-            add(format!("{prefix}.conv3"), format!("{prefix}.bn3"), [outputs, narrow, 1, 1]);
-        }
-        add(format!("layer{layer}.0.downsample.0"), format!("layer{layer}.0.downsample.1"), [outputs, inputs, 1, 1]);
-    }
-    let mut state = 1u64;
-    let mut uniform = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1u64 << 24) as f32
-    };
-    let mut data = BTreeMap::new();
-    for (name, shape) in shapes {
-        let fan_in: usize = shape[1..].iter().product();
-        let bound = (6.0 / fan_in as f32).sqrt();
-        let mut value = || match shape.len() {
-            4 => (2.0 * uniform() - 1.0) * bound,
-            _ if name.ends_with("running_mean") || name.ends_with("bias") => 0.5 * (uniform() - 0.5),
-            _ => uniform() + 0.5,
-        };
-        let values: Vec<u8> = (0..shape.iter().product()).flat_map(|_: usize| value().to_le_bytes()).collect();
-        data.insert(name, (shape, values));
-    }
-    let views =
-        data.iter().map(|(name, (shape, values))| Ok((name, TensorView::new(Dtype::F32, shape.clone(), values)?)));
-    safetensors::serialize(views.collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?, None)
 }

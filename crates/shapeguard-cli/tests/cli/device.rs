@@ -18,6 +18,8 @@ fn a_program_without_gpus_says_how_to_get_one_with_them() {
     let error = run!["inspect", &fixture.model, &cloud, "--device", "gpu"].error();
     assert!(error.contains("cargo run --release --features gpu -- COMMAND --device gpu"), "{error}");
     let cpu = run!["inspect", &fixture.model, &cloud, "-q"];
+    let error = run!["bench", &fixture.model, &cloud, "--device", "gpu:RTX"].error();
+    assert!(error.contains("--device gpu:RTX: this program was built without GPUs"), "{error}");
     let auto = run!["inspect", &fixture.model, &cloud, "-q", "--device", "auto"];
     assert!(auto.err.contains("device: the CPU (this program was built without GPUs)"), "{}", auto.err);
     assert_eq!(auto.code, cpu.code);

@@ -1,15 +1,19 @@
 use shapeguard_core::grid::{Grid, GridSize};
 use shapeguard_core::seams::{AppearanceExpert, CELL_PX, IMAGE_SIDE};
-use shapeguard_experts::appearance::{FoldedConvolution, Network, Operation, cell_windows, efficientnet_lite0};
+use shapeguard_experts::appearance::{
+    FoldedConvolution, Network, Operation, WideResNet50, cell_windows, efficientnet_lite0,
+};
 use shapeguard_gpu::GpuAppearanceExpert;
 
 use crate::support::{gpu, numbers, on_device, relative_error};
 
 /// Single precision, chains of at most 240 roundings, 15 operations: as the processor's own distance from PyTorch's.
 const TOLERANCE: f32 = 1e-5;
+/// The smallest image that the settings allow.
+const SMALLEST_SIDE: usize = 64;
 
-/// The paper's image, the default preset's, and the smallest that the settings allow, whose maps fill no tile.
-const SIDES: [usize; 3] = [IMAGE_SIDE, 320, 64];
+/// The paper's image, the default preset's, and one whose smallest map fills no tile.
+const SIDES: [usize; 3] = [IMAGE_SIDE, 320, 72];
 
 fn image(side: usize, seed: u64) -> Grid<[f32; 3]> {
     let noise = numbers(3 * side * side, seed);
@@ -41,6 +45,22 @@ fn efficientnet_agrees_on_images_of_any_side() {
     });
 }
 
+/// On the smallest image: the network is large, and the device of the tests is none.
+#[test]
+fn wide_resnet_agrees() {
+    on_device(|gpu| {
+        let device = GpuAppearanceExpert::new(&gpu, &Network::random_wide_resnet50(4)).unwrap();
+        let cpu = WideResNet50::random(4);
+        assert_eq!((device.parameters(), device.feature_dim()), (cpu.parameters(), cpu.feature_dim()));
+        assert_eq!(device.multiply_adds(SMALLEST_SIDE), cpu.multiply_adds(SMALLEST_SIDE));
+        let expected = cpu.describe(&image(SMALLEST_SIDE, 5));
+        let found = device.describe(&image(SMALLEST_SIDE, 5));
+        assert_eq!((found.rows(), found.cols()), (cells(SMALLEST_SIDE), expected.cols()));
+        let error = relative_error(found.as_slice(), expected.as_slice());
+        assert!(error < TOLERANCE, "{error:e}");
+    });
+}
+
 #[test]
 #[should_panic(expected = "squares of whole cells")]
 fn an_image_of_broken_cells_is_a_bug() {
@@ -59,7 +79,7 @@ fn all_kinds_of_operations_equal_their_definition() {
         let device = GpuAppearanceExpert::new(&gpu, &network).unwrap();
         for side in SIDES {
             let found = device.describe(&image(side, 3));
-            assert_eq!((found.rows(), found.cols()), (cells(side), 37 + 37));
+            assert_eq!((found.rows(), found.cols()), (cells(side), network.feature_dim()));
             let error = relative_error(found.as_slice(), &oracle(&network, &image(side, 3)));
             assert!(error < TOLERANCE, "{side}: {error:e}");
         }
