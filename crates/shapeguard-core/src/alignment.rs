@@ -5,7 +5,7 @@
 //! those that are not zero after it, and leaves out only the nearest feature of a training sample; here the sample is
 //! scored without any of its own. Test: `only_pixels_that_carried_a_score_count`.
 
-use crate::fusion::gaussian_blur;
+use crate::fusion::{gaussian_blur, larger};
 use crate::scoring::{ExpertScores, SampleScores};
 use crate::settings::{FusionRule, FusionSettings};
 use serde::{Deserialize, Serialize};
@@ -73,6 +73,19 @@ pub struct AlignmentStatistics {
 }
 
 impl Alignment {
+    /// An SDF score on the scale of the fused map that the rule makes.
+    pub fn shape_on_fused_scale(self, score: f32, rule: FusionRule) -> f32 {
+        match rule {
+            FusionRule::Maximum => score,
+            FusionRule::RootSumSquares => larger((score - self.mean) / self.deviation, 0.0),
+        }
+    }
+
+    /// An RGB score on the scale of the fused map that the rule makes.
+    pub fn appearance_on_fused_scale(self, score: f32, rule: FusionRule) -> f32 {
+        larger(self.shape_on_fused_scale(self.a * score + self.b, rule), 0.0)
+    }
+
     /// Makes sure that the fusion rule can work with it.
     ///
     /// # Errors

@@ -59,10 +59,11 @@ pub fn fuse(scores: &SampleScores, alignment: Alignment, settings: &FusionSettin
 /// If the maps' sizes differ: a bug of the caller.
 pub fn root_sum_squares(shape: &ScoreMap, appearance: &ScoreMap, alignment: Alignment) -> ScoreMap {
     assert_eq!(shape.size(), appearance.size(), "both experts' maps must have one size");
-    let above = |score: f32| larger((score - alignment.mean) / alignment.deviation, 0.0);
+    let rule = FusionRule::RootSumSquares;
     Grid::from_fn(shape.size(), |row, col| {
-        let (of_shape, aligned) = (above(shape[(row, col)]), above(alignment.a * appearance[(row, col)] + alignment.b));
-        (of_shape * of_shape + aligned * aligned).sqrt()
+        let of_shape = alignment.shape_on_fused_scale(shape[(row, col)], rule);
+        let of_appearance = alignment.appearance_on_fused_scale(appearance[(row, col)], rule);
+        (of_shape * of_shape + of_appearance * of_appearance).sqrt()
     })
 }
 
@@ -73,8 +74,7 @@ pub fn root_sum_squares(shape: &ScoreMap, appearance: &ScoreMap, alignment: Alig
 pub fn fuse_unblurred(shape: &ScoreMap, appearance: &ScoreMap, alignment: Alignment) -> ScoreMap {
     assert_eq!(shape.size(), appearance.size(), "both experts' maps must have one size");
     Grid::from_fn(shape.size(), |row, col| {
-        let aligned = alignment.a * appearance[(row, col)] + alignment.b;
-        larger(larger(aligned, 0.0), shape[(row, col)])
+        larger(alignment.appearance_on_fused_scale(appearance[(row, col)], FusionRule::Maximum), shape[(row, col)])
     })
 }
 

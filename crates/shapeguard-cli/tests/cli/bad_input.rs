@@ -40,8 +40,8 @@ fn scans_that_cannot_be_judged_are_reported_one_by_one() {
     write_scan(scans, "6-no-table", size, |row, col| {
         [col as f32 * 1e-3, row as f32 * 1e-3, 0.4 + ((row * 7 + col * 13) % 50) as f32 * 2e-3]
     });
-    write_scan(scans, "7-tiny-part", GridSize::new(100, 100), |row, col| {
-        let on_part = row.abs_diff(50) < 4 && col.abs_diff(50) < 4;
+    write_scan(scans, "7-tiny-part", GridSize::new(160, 160), |row, col| {
+        let on_part = row.abs_diff(80) < 4 && col.abs_diff(80) < 4;
         [col as f32 * 1e-3, row as f32 * 1e-3, if on_part { 0.42 } else { 0.45 }]
     });
     let (_, image) = fixture.copy_scan(scans, "8-other-size");

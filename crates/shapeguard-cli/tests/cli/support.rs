@@ -140,11 +140,16 @@ impl Fixture {
         self.data.join(folder).join("rgb").join(name).with_extension("png")
     }
 
-    /// Copies a training scan to `folder/{xyz,rgb}/name`; returns the paths of cloud and image.
+    /// Copies the first training scan to `folder/{xyz,rgb}/name`; returns the paths of cloud and image.
     pub fn copy_scan(&self, folder: &Path, name: &str) -> (PathBuf, PathBuf) {
+        self.copy_training_scan("000", folder, name)
+    }
+
+    /// Copies a training scan to `folder/{xyz,rgb}/name`; returns the paths of cloud and image.
+    pub fn copy_training_scan(&self, which: &str, folder: &Path, name: &str) -> (PathBuf, PathBuf) {
         let cloud = folder.join("xyz").join(name).with_extension("tiff");
         let image = folder.join("rgb").join(name).with_extension("png");
-        for (from, to) in [(self.cloud("train/good", "000"), &cloud), (self.image("train/good", "000"), &image)] {
+        for (from, to) in [(self.cloud("train/good", which), &cloud), (self.image("train/good", which), &image)] {
             std::fs::create_dir_all(to.parent().unwrap()).unwrap();
             std::fs::copy(from, to).unwrap();
         }

@@ -381,7 +381,7 @@ fn logs_go_to_stderr_and_follow_the_options() {
     let folder = tempfile::tempdir().unwrap();
     let broken = folder.path().join("scans");
     for name in ["000", "001", "002", "003"] {
-        fixture.copy_scan(&broken, name);
+        fixture.copy_training_scan(name, &broken, name);
     }
     let (cloud, _) = fixture.copy_scan(&broken, "004");
     crate::support::truncate(&cloud);

@@ -40,10 +40,12 @@ pub fn strip(labelled: &LabelledScan, inspection: &Inspection, good_peak: f32, d
         });
         colour = outline(colour, &shown, TRUTH_COLOUR);
     }
-    let alignment = detector.alignment();
-    let aligned = inspection.maps.appearance.map(|score| (alignment.a * score + alignment.b).max(0.0));
+    // One scale for all three, so that they can be compared.
+    let (alignment, rule) = (detector.alignment(), detector.settings().fusion.rule);
+    let shape = inspection.maps.shape.map(|score| alignment.shape_on_fused_scale(*score, rule));
+    let appearance = inspection.maps.appearance.map(|score| alignment.appearance_on_fused_scale(*score, rule));
     let heat = |map: &ScoreMap| heat_map(&view.map(map), good_peak);
-    side_by_side(&[colour, heat(&inspection.maps.shape), heat(&aligned), heat(&inspection.maps.fused)])
+    side_by_side(&[colour, heat(&shape), heat(&appearance), heat(&inspection.maps.fused)])
 }
 
 /// A scan's strip, encoded.

@@ -1,0 +1,92 @@
+//! What the accuracy examples share: one category's scans, in memory, and how well settings do on them.
+
+use std::error::Error;
+
+use rayon::prelude::*;
+use shapeguard::benchmark::{Benchmark, mean, scan_kind, scan_name};
+use shapeguard::evaluation::{Channel, ChannelMetrics, Evaluation, LabelledScan, evaluate};
+use shapeguard::experts::Experts;
+use shapeguard::{Detector, FitInputs, Inspection, LoadedScan};
+use shapeguard_core::seams::Silent;
+use shapeguard_core::settings::Settings;
+use shapeguard_data::simulator::{Category, PlannedScan, SimulatedScan, Split};
+
+/// Positions of the limits 0.3 and 0.01 among the seven.
+const LIMITS: [usize; 2] = [0, 6];
+
+/// A category's scans.
+pub struct Scans {
+    category: Category,
+    train: Vec<(PlannedScan, SimulatedScan)>,
+    validation: Vec<(PlannedScan, SimulatedScan)>,
+    test: Vec<(PlannedScan, SimulatedScan)>,
+}
+
+impl Scans {
+    /// Simulates them: some hundred megabytes.
+    pub fn simulate(benchmark: &Benchmark, category: Category) -> Self {
+        let of = |split| {
+            let planned = benchmark.scans(category, split);
+            planned.into_par_iter().map(|scan| (scan, benchmark.simulate(category, &scan))).collect()
+        };
+        Self { category, train: of(Split::Train), validation: of(Split::Validation), test: of(Split::Test) }
+    }
+
+    /// Fits and evaluates; `watch` sees every test scan.
+    pub fn evaluate(
+        &self,
+        settings: Settings,
+        watch: impl Fn(&PlannedScan, &LabelledScan, &Inspection, &Detector) + Sync,
+    ) -> Result<Evaluation, Box<dyn Error>> {
+        let experts = Experts::from_settings(&settings.experts)?;
+        let name = |(planned, _): &(PlannedScan, SimulatedScan)| scan_name(planned);
+        let load = |simulated: &SimulatedScan| LoadedScan { scan: simulated.scan.clone(), mask: None };
+        let detector = Detector::fit(
+            FitInputs {
+                name: self.category.name(),
+                train: &self.train,
+                validation: &self.validation,
+                skip_unusable: false,
+            },
+            |(_, simulated)| Ok(load(simulated)),
+            name,
+            settings,
+            experts,
+            &Silent,
+        )?;
+        let evaluation = evaluate(
+            &detector,
+            &self.test,
+            |(_, simulated)| Ok(LabelledScan { loaded: load(simulated), truth: Some(simulated.truth.clone()) }),
+            name,
+            |(planned, _)| scan_kind(planned).to_owned(),
+            |index, labelled, inspection| watch(&self.test[index].0, labelled, inspection, &detector),
+            &Silent,
+        )?;
+        if evaluation.not_judged > 0 {
+            eprintln!("{}: {} scans not judged", self.category, evaluation.not_judged);
+        }
+        Ok(evaluation)
+    }
+}
+
+/// The heading of the lines that [`row`] makes.
+pub const HEADING: &str = "I-AUROC RGB / SDF / fused | P-AUROC | AUPRO 0.3 | AUPRO 0.01 | false rejects | detected |\n|---|---|---|---|---|---|---|";
+
+/// Means over evaluations as a line of the table.
+pub fn row(name: &str, evaluations: &[&Evaluation]) -> String {
+    let mean_of = |figure: &dyn Fn(&Evaluation) -> Option<f64>| mean(evaluations.iter().map(|e| figure(e)));
+    let three = |figure: fn(&ChannelMetrics) -> Option<f64>| {
+        let of = |index: usize| format!("{:.3}", mean_of(&|e| figure(&e.all.channels[index])));
+        (0..Channel::ALL.len()).map(of).collect::<Vec<_>>().join(" / ")
+    };
+    let cells = [
+        three(|c| c.i_auroc),
+        three(|c| c.pixels.as_ref().map(|p| p.p_auroc)),
+        three(|c| c.pixels.as_ref().map(|p| p.aupro[LIMITS[0]])),
+        three(|c| c.pixels.as_ref().map(|p| p.aupro[LIMITS[1]])),
+        format!("{:.2}", mean_of(&|e| e.false_reject_rate)),
+        format!("{:.2}", mean_of(&|e| e.detection_rate)),
+    ];
+    format!("| {name} | {} |", cells.join(" | "))
+}
