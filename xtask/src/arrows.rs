@@ -31,6 +31,7 @@ const RULES: &[Rule] = &[
     },
     Rule { name: "shapeguard-experts", ours: &[CORE], ours_for_tests: NONE, foreign: None },
     Rule { name: TRAIN, ours: &[CORE, "shapeguard-experts"], ours_for_tests: NONE, foreign: None },
+    Rule { name: "shapeguard-gpu", ours: &[CORE, "shapeguard-experts"], ours_for_tests: NONE, foreign: None },
     Rule { name: "shapeguard-data", ours: &[CORE], ours_for_tests: NONE, foreign: None },
     Rule {
         name: "shapeguard",
@@ -46,7 +47,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "shapeguard-cli",
-        ours: &[CORE, "shapeguard-experts", "shapeguard-data", TRAIN, "shapeguard"],
+        ours: &[CORE, "shapeguard-experts", "shapeguard-gpu", "shapeguard-data", TRAIN, "shapeguard"],
         ours_for_tests: NONE,
         foreign: None,
     },
@@ -159,6 +160,7 @@ mod tests {
     fn arrows_of_the_table_pass() {
         for (user, used) in [
             ("shapeguard-experts", CORE),
+            ("shapeguard-gpu", "shapeguard-experts"),
             (TRAIN, "shapeguard-experts"),
             ("shapeguard-data", CORE),
             ("shapeguard", "shapeguard-data"),
@@ -177,6 +179,8 @@ mod tests {
             ("shapeguard-data", TRAIN),
             (TRAIN, "shapeguard-data"),
             ("shapeguard", "shapeguard-cli"),
+            ("shapeguard", "shapeguard-gpu"),
+            ("shapeguard-gpu", "shapeguard"),
             ("xtask", "shapeguard"),
         ] {
             for kind in [None, Some("build"), Some("dev")] {

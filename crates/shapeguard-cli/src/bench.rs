@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use serde::Serialize;
@@ -18,8 +17,8 @@ use shapeguard_core::seams::{IMAGE_SIDE, Progress, Silent};
 use shapeguard_core::settings::Settings;
 use shapeguard_data::simulator::{Category, simulate_scan_at};
 use shapeguard_data::{ScanSource, atomic_write, write_rgb_png, write_xyz_tiff};
-use shapeguard_experts::appearance::WideResNet50;
 
+use crate::device::{Device, DeviceOption};
 use crate::inspect::{Done, inspect_all, inspect_one, tasks};
 use crate::output::{self, bytes, counted};
 use crate::progress::Bars;
@@ -56,8 +55,9 @@ const GROWTH_PATCHES: [usize; 4] = [250, 500, 750, 1000];
 /// Measure what fitting and inspecting cost on this machine, stage by stage.
 ///
 /// Without MODEL, scans of up to 800 x 800 pixels are simulated (with --growth, of the category's own size) and every preset
-/// is fitted. Beside each figure stands the machine's own limit, measured in the same run. CPU seconds count all threads; of wall seconds only those of an idle
-/// machine mean something.
+/// is fitted. Beside each figure stands the machine's own limit, measured in the same run. CPU seconds count all threads; of
+/// wall seconds only those of an idle machine mean something. The limits are the processor's: with a GPU as device no share
+/// of them is given.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  shapeguard bench\n  shapeguard bench --preset paper --wide-resnet --json > bench.json\n  shapeguard bench part.shapeguard parts/test\n  shapeguard bench --growth --preset default --plot growth.svg"
@@ -104,6 +104,8 @@ pub struct BenchArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    device: DeviceOption,
+    #[command(flatten)]
     scans: ScanOptions,
 }
 
@@ -112,6 +114,10 @@ pub struct BenchArgs {
 struct Report {
     program_version: &'static str,
     machine: Machine,
+    /// Where experts and bank search ran.
+    device: String,
+    #[serde(skip)]
+    is_on_cpu: bool,
     presets: Vec<PresetCost>,
     #[serde(skip_serializing_if = "Option::is_none")]
     metrics: Option<MetricsCost>,
@@ -179,19 +185,40 @@ struct GrowthCost {
 /// Runs the command.
 ///
 /// # Errors
-/// If the model, the preset or the scans are unusable, or nothing can be written to the temporary folder.
+/// If the model, the preset, the device or the scans are unusable, or nothing can be written to the temporary folder.
 pub fn run(args: &BenchArgs, bars: &Bars) -> Result<()> {
     if let Some(plot) = &args.plot {
         output::refuse_existing(plot, args.force)?;
     }
+    let device = args.device.open()?;
+    let report = report(args, &device, bars);
+    // Whatever was measured, this is why.
+    device.check()?;
+    let report = report?;
+    if let Some(path) = &args.plot {
+        let svg = growth_plot(&report.growth);
+        atomic_write(path, args.force, |file| file.write_all(svg.as_bytes()))?;
+    }
+    if args.json { output::json(&report) } else { output::text(&table(&report)) }
+}
+
+/// Measures all that is asked for.
+fn report(args: &BenchArgs, device: &Device, bars: &Bars) -> Result<Report> {
     bars.begin("Machine", 1);
     let machine = Machine::measure();
     bars.step();
     bars.end();
-    let mut report =
-        Report { program_version: env!("CARGO_PKG_VERSION"), machine, presets: vec![], metrics: None, growth: vec![] };
+    let mut report = Report {
+        program_version: env!("CARGO_PKG_VERSION"),
+        machine,
+        device: device.name().to_owned(),
+        is_on_cpu: device.is_cpu(),
+        presets: vec![],
+        metrics: None,
+        growth: vec![],
+    };
     if let Some(model) = &args.model {
-        report.presets.push(model_cost(model, args, bars)?);
+        report.presets.push(model_cost(model, args, device, bars)?);
     } else {
         let category = Category::by_name(&args.category)
             .with_context(|| format!("no category {:?}; `shapeguard simulate --list` lists them", args.category))?;
@@ -199,7 +226,7 @@ pub fn run(args: &BenchArgs, bars: &Bars) -> Result<()> {
             if args.preset.is_empty() { vec!["default".to_owned(), "paper".to_owned()] } else { args.preset.clone() };
         let settings = names.iter().map(|name| Ok(presets::load(name)?)).collect::<Result<Vec<_>>>()?;
         if args.growth {
-            report.growth = growth(category, &settings, args, bars)?;
+            report.growth = growth(category, &settings, args, device, bars)?;
         } else {
             let counts = [("--train", args.train, 2), ("--stream", args.stream, 1)];
             for (option, count, least) in counts {
@@ -212,18 +239,14 @@ pub fn run(args: &BenchArgs, bars: &Bars) -> Result<()> {
             let scale = SIMULATED_SIDE_PX as f32 / category.size().rows.max(category.size().cols) as f32;
             let scans = simulated(folder.path(), category, args.train + args.stream, scale, bars)?;
             for settings in settings {
-                report.presets.push(preset_cost(settings, &scans, args, bars)?);
+                report.presets.push(preset_cost(settings, &scans, args, device, bars)?);
             }
         }
     }
     if args.metrics {
         report.metrics = Some(metrics_cost(bars));
     }
-    if let Some(path) = &args.plot {
-        let svg = growth_plot(&report.growth);
-        atomic_write(path, args.force, |file| file.write_all(svg.as_bytes()))?;
-    }
-    if args.json { output::json(&report) } else { output::text(&table(&report)) }
+    Ok(report)
 }
 
 /// The rows that differ in nothing but the number of good scans.
@@ -273,10 +296,10 @@ fn middle(scan: &Scan) -> Result<Scan> {
     Ok(Scan::new(cloud, Grid::from_fn(cut, |row, col| scan.rgb()[(top + row, left + col)]))?)
 }
 
-fn experts(settings: &Settings, wide_resnet: bool) -> Result<Experts> {
-    let mut experts = Experts::from_settings(&settings.experts)?;
+fn experts(settings: &Settings, wide_resnet: bool, device: &Device) -> Result<Experts> {
+    let mut experts = device.place(Experts::from_settings(&settings.experts)?)?;
     if wide_resnet {
-        experts.appearance = Arc::new(WideResNet50::random(WEIGHT_SEED));
+        experts.appearance = device.random_wide_resnet(WEIGHT_SEED)?;
         experts.appearance_identity.name = "Wide-ResNet-50-2, random weights".into();
     }
     Ok(experts)
@@ -288,12 +311,13 @@ fn fitted(
     train: &[ScanSource],
     reader: &ScanReader,
     wide_resnet: bool,
+    device: &Device,
     progress: &dyn Progress,
 ) -> Result<(Detector, Cost)> {
     let mut settings = settings.clone();
     // Any rate will do that so few scans can promise.
     settings.threshold.false_reject_rate = settings.threshold.false_reject_rate.max(1.0 / (train.len() as f64 + 1.0));
-    let experts = experts(&settings, wide_resnet)?;
+    let experts = experts(&settings, wide_resnet, device)?;
     let inputs = FitInputs { name: "bench", train, validation: &[], skip_unusable: false };
     let (detector, cost) = measure_once(|| {
         Detector::fit(inputs, |s| reader.load(s), |s| s.cloud.display().to_string(), settings, experts, progress)
@@ -301,10 +325,16 @@ fn fitted(
     Ok((detector?, cost))
 }
 
-fn preset_cost(settings: Settings, scans: &[ScanSource], args: &BenchArgs, bars: &Bars) -> Result<PresetCost> {
+fn preset_cost(
+    settings: Settings,
+    scans: &[ScanSource],
+    args: &BenchArgs,
+    device: &Device,
+    bars: &Bars,
+) -> Result<PresetCost> {
     let reader = args.scans.reader(settings.foreground.method)?;
     let (train, stream) = scans.split_at(args.train);
-    let (detector, fit) = fitted(&settings, train, &reader, args.wide_resnet, bars)?;
+    let (detector, fit) = fitted(&settings, train, &reader, args.wide_resnet, device, bars)?;
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let path = folder.path().join("model.shapeguard");
     // A model refers to built-in experts by digest; one with random weights has none.
@@ -317,8 +347,8 @@ fn preset_cost(settings: Settings, scans: &[ScanSource], args: &BenchArgs, bars:
     cost_of(&detector, stream, &reader, Some(fit), model_bytes, bars)
 }
 
-fn model_cost(model: &Path, args: &BenchArgs, bars: &Bars) -> Result<PresetCost> {
-    let detector = model_file::load(model)?;
+fn model_cost(model: &Path, args: &BenchArgs, device: &Device, bars: &Bars) -> Result<PresetCost> {
+    let detector = device.place_detector(model_file::load(model)?)?;
     let reader = args.scans.reader(detector.settings().foreground.method)?;
     let sources = expand(&args.scan)?;
     reader.check_masks(&sources)?;
@@ -422,7 +452,13 @@ fn metrics_cost(bars: &Bars) -> MetricsCost {
     MetricsCost { maps: METRIC_MAPS, cost }
 }
 
-fn growth(category: Category, presets: &[Settings], args: &BenchArgs, bars: &Bars) -> Result<Vec<GrowthCost>> {
+fn growth(
+    category: Category,
+    presets: &[Settings],
+    args: &BenchArgs,
+    device: &Device,
+    bars: &Bars,
+) -> Result<Vec<GrowthCost>> {
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let counts: Vec<usize> = GROWTH_SCANS.into_iter().filter(|count| *count <= args.most).collect();
     ensure!(!counts.is_empty(), "--most: expected at least {}, found {}", GROWTH_SCANS[0], args.most);
@@ -455,7 +491,7 @@ fn growth(category: Category, presets: &[Settings], args: &BenchArgs, bars: &Bar
         bars.begin(&format!("Growth, {}", presets[index].preset), variants.len());
         for (varied, count, settings) in variants {
             let reader = args.scans.reader(settings.foreground.method)?;
-            let (detector, fit) = fitted(&settings, &good[..count], &reader, args.wide_resnet, &Silent)?;
+            let (detector, fit) = fitted(&settings, &good[..count], &reader, args.wide_resnet, device, &Silent)?;
             let loaded = reader.load(test)?;
             let (inspection, inspect) = measure(SECONDS_PER_SCAN, || detector.inspect(&loaded));
             inspection?;
@@ -489,6 +525,9 @@ fn table(report: &Report) -> String {
         "limits: {peak:.0} GFLOP per CPU second ({:.0} GFLOP/s with all threads); memory read at {:.1} GB/s by one thread, {:.1} by all",
         machine.fma_gflops_all_threads, machine.read_gb_per_second, machine.read_gb_per_second_all_threads
     ));
+    if !report.is_on_cpu {
+        line(format!("experts and bank search on {}", report.device));
+    }
     for preset in &report.presets {
         let inspection = &preset.inspection;
         line(format!(
@@ -497,11 +536,12 @@ fn table(report: &Report) -> String {
         ));
         line("| stage | wall ms | CPU ms | GMAC | GFLOP per CPU s | of the limit | peak memory |\n|---|---|---|---|---|---|---|".into());
         for stage in &inspection.stages {
-            let rate = stage.gflops_per_cpu_second();
+            let rate = stage.gflops_per_cpu_second().filter(|_| report.is_on_cpu);
             line(row(stage.stage, &stage.cost, stage.multiply_adds, rate, peak));
         }
         let in_all = inspection.multiply_adds();
-        let rate = inspection.whole.cpu_seconds.map(|seconds| 2e-9 * in_all as f64 / seconds);
+        let seconds = inspection.whole.cpu_seconds.filter(|_| report.is_on_cpu);
+        let rate = seconds.map(|seconds| 2e-9 * in_all as f64 / seconds);
         line(row("**inspection in all**", &inspection.whole, Some(in_all), rate, peak));
         line(row("reading the files", &preset.reading, None, None, peak));
         line(row("**files to verdict**", &preset.files_to_verdict, None, None, peak));

@@ -12,6 +12,7 @@ use shapeguard_data::simulator::Suite;
 use shapeguard_data::{Dataset, atomic_write, check_folder, discover_scans, write_json};
 
 use crate::Outcome;
+use crate::device::Device;
 use crate::inspect::{inspect_all, tasks};
 use crate::output::{counted, number, percent};
 use crate::progress::Bars;
@@ -59,7 +60,7 @@ pub fn run(args: &DemoArgs, bars: &Bars) -> Result<Outcome> {
     let folders = suite.write(&out.join(DATA), false, bars)?;
     let [data] = &folders[..] else { bail!("the demo's suite must have one category, found {}", folders.len()) };
     let dataset = Dataset::open(data)?;
-    let detector = fit::fit(&dataset, &dataset.name, settings, &reader, false, bars)?;
+    let detector = fit::fit(&dataset, &dataset.name, settings, &reader, &Device::cpu(), false, bars)?;
     let model = out.join(format!("{}.shapeguard", dataset.name));
     model_file::save(&detector, &model, false)?;
 

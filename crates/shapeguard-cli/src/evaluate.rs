@@ -15,6 +15,7 @@ use shapeguard_core::seams::Progress;
 use shapeguard_data::{DataError, Dataset, TestEntry, read_truth};
 
 use crate::Outcome;
+use crate::device::DeviceOption;
 use crate::output::{self, counted, number, percent};
 use crate::progress::Bars;
 use crate::scans::{ScanOptions, ScanReader};
@@ -44,6 +45,8 @@ pub struct EvaluateArgs {
     #[arg(long, requires = "report")]
     force: bool,
     #[command(flatten)]
+    device: DeviceOption,
+    #[command(flatten)]
     scans: ScanOptions,
 }
 
@@ -64,12 +67,13 @@ pub(crate) struct Measured {
 /// Runs the command.
 ///
 /// # Errors
-/// If the model or the scans are unusable, or the report exists.
+/// If the model, the device or the scans are unusable, or the report exists.
 pub fn run(args: &EvaluateArgs, bars: &Bars) -> Result<Outcome> {
     if let Some(report) = &args.report {
         output::refuse_existing(report, args.force)?;
     }
-    let detector = model_file::load(&args.model)?;
+    let device = args.device.open()?;
+    let detector = device.place_detector(model_file::load(&args.model)?)?;
     let reader = args.scans.reader(detector.settings().foreground.method)?;
     let tests = Dataset::open(&args.dir)?.test;
     if tests.is_empty() {
@@ -79,6 +83,7 @@ pub fn run(args: &EvaluateArgs, bars: &Bars) -> Result<Outcome> {
         );
     }
     let measured = measure(&detector, &tests, &reader, args.report.is_some(), bars)?;
+    device.check()?;
     if let Some(path) = &args.report {
         report::write(path, &measured.evaluation, &measured.strips, args.force)?;
     }

@@ -12,6 +12,7 @@ use shapeguard_core::seams::Progress;
 use shapeguard_core::settings::Settings;
 use shapeguard_data::{Dataset, SampleEntry};
 
+use crate::device::{Device, DeviceOption};
 use crate::output;
 use crate::progress::Bars;
 use crate::scans::{ScanOptions, ScanReader};
@@ -45,6 +46,8 @@ pub struct FitArgs {
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    device: DeviceOption,
     #[command(flatten)]
     scans: ScanOptions,
 }
@@ -114,16 +117,17 @@ struct Summary<'a> {
 /// Runs the command.
 ///
 /// # Errors
-/// If the model exists, settings or scans are unusable, or the scans are too few for the false-reject rate.
+/// If the model exists, settings, device or scans are unusable, or the scans are too few for the false-reject rate.
 pub fn run(args: &FitArgs, bars: &Bars) -> Result<()> {
     output::refuse_existing(&args.output, args.force)?;
     let start = Instant::now();
     let settings = args.settings.settings()?;
     let reader = args.scans.reader(settings.foreground.method)?;
     let dataset = Dataset::open(&args.dir)?;
+    let device = args.device.open()?;
     let given = dataset.train.len() + dataset.validation.len();
     let name = args.name.clone().unwrap_or_else(|| dataset.name.clone());
-    let detector = fit(&dataset, &name, settings, &reader, args.skip_unusable, bars)?;
+    let detector = fit(&dataset, &name, settings, &reader, &device, args.skip_unusable, bars)?;
     model_file::save(&detector, &args.output, args.force)?;
 
     let provenance = detector.provenance();
@@ -152,12 +156,13 @@ pub fn run(args: &FitArgs, bars: &Bars) -> Result<()> {
 /// Fits a detector to a dataset's good scans.
 ///
 /// # Errors
-/// If experts or scans are unusable, or the scans are too few.
+/// If experts, device or scans are unusable, or the scans are too few.
 pub(crate) fn fit(
     dataset: &Dataset,
     name: &str,
     settings: Settings,
     reader: &ScanReader,
+    device: &Device,
     skip_unusable: bool,
     progress: &dyn Progress,
 ) -> Result<Detector> {
@@ -171,11 +176,14 @@ pub(crate) fn fit(
             return Err(FitError::UnusableScans { count: halves.len(), list: halves.join("\n") }.into());
         }
     }
-    let experts = Experts::from_settings(&settings.experts)?;
+    let experts = device.place(Experts::from_settings(&settings.experts)?)?;
     let inputs = FitInputs { name, train: &dataset.train, validation: &dataset.validation, skip_unusable };
     let load = |entry: &SampleEntry| reader.load(&entry.source);
     let describe = |entry: &SampleEntry| entry.source.cloud.display().to_string();
-    Ok(Detector::fit(inputs, load, describe, settings, experts, progress)?)
+    let fitted = Detector::fit(inputs, load, describe, settings, experts, progress);
+    // Whatever fitting makes of it, this is why.
+    device.check()?;
+    Ok(fitted?)
 }
 
 fn table(summary: &Summary, threshold: &Threshold) -> String {

@@ -12,6 +12,7 @@ use shapeguard_core::seams::Progress;
 use shapeguard_data::{DataError, ScanSource, check_folder};
 
 use crate::Outcome;
+use crate::device::DeviceOption;
 use crate::output::{self, counted};
 use crate::progress::Bars;
 use crate::scans::{ScanOptions, ScanReader, expand};
@@ -47,6 +48,8 @@ pub struct InspectArgs {
     #[arg(long)]
     human: bool,
     #[command(flatten)]
+    device: DeviceOption,
+    #[command(flatten)]
     scans: ScanOptions,
 }
 
@@ -66,9 +69,10 @@ pub(crate) struct Done {
 /// Runs the command.
 ///
 /// # Errors
-/// If the model or the arguments are unusable. What is wrong with a single scan is in its line.
+/// If the model, the device or the arguments are unusable. What is wrong with a single scan is in its line.
 pub fn run(args: &InspectArgs, bars: &Bars) -> Result<Outcome> {
-    let detector = model_file::load(&args.model)?;
+    let device = args.device.open()?;
+    let detector = device.place_detector(model_file::load(&args.model)?)?;
     let reader = args.scans.reader(detector.settings().foreground.method)?;
     let sources = expand(&args.scan)?;
     reader.check_masks(&sources)?;
@@ -99,6 +103,7 @@ pub fn run(args: &InspectArgs, bars: &Bars) -> Result<Outcome> {
             output::number(f64::from(detector.threshold().score))
         ))?;
     }
+    device.check()?;
     Ok(outcome)
 }
 

@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod demo;
+pub mod device;
 pub mod evaluate;
 pub mod fit;
 pub mod info;

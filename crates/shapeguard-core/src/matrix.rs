@@ -3,14 +3,16 @@
 //! Products run through the `gemm` crate without its own threads; callers split rows over rayon, so that one
 //! thread and many give the same bytes.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
-/// A dense row-major matrix `[rows, cols]`; one feature per row.
+/// A dense row-major matrix `[rows, cols]`; one feature per row. Clones share their values until one is changed.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Matrix {
     rows: usize,
     cols: usize,
-    data: Vec<f32>,
+    data: Arc<Vec<f32>>,
 }
 
 /// Rows that one task multiplies: large enough for serial `gemm` to reach its peak (measured: blocks of
@@ -20,7 +22,7 @@ pub const GEMM_ROW_BLOCK: usize = 3000;
 impl Matrix {
     /// A matrix of zeros.
     pub fn zeros(rows: usize, cols: usize) -> Self {
-        Self { rows, cols, data: vec![0.0; rows * cols] }
+        Self { rows, cols, data: vec![0.0; rows * cols].into() }
     }
 
     /// A matrix over `data`, row by row.
@@ -29,7 +31,7 @@ impl Matrix {
     /// If `data` does not hold `rows * cols` values: a bug of the caller.
     pub fn from_vec(rows: usize, cols: usize, data: Vec<f32>) -> Self {
         assert_eq!(data.len(), rows * cols, "a {rows} x {cols} matrix needs {} values", rows * cols);
-        Self { rows, cols, data }
+        Self { rows, cols, data: data.into() }
     }
 
     /// Number of rows.
@@ -49,7 +51,7 @@ impl Matrix {
 
     /// One row.
     pub fn row_mut(&mut self, row: usize) -> &mut [f32] {
-        &mut self.data[row * self.cols..(row + 1) * self.cols]
+        &mut Arc::make_mut(&mut self.data)[row * self.cols..(row + 1) * self.cols]
     }
 
     /// All values, row by row.
@@ -59,12 +61,18 @@ impl Matrix {
 
     /// All values, row by row.
     pub fn as_mut_slice(&mut self) -> &mut [f32] {
-        &mut self.data
+        Arc::make_mut(&mut self.data).as_mut_slice()
     }
 
     /// The values, row by row.
     pub fn into_vec(self) -> Vec<f32> {
-        self.data
+        Arc::unwrap_or_clone(self.data)
+    }
+
+    /// The values, row by row, as they are shared. While anyone holds them, even weakly, no other values have this
+    /// address: so a search may know a bank again whose rows it has brought elsewhere.
+    pub fn shared(&self) -> &Arc<Vec<f32>> {
+        &self.data
     }
 
     /// The given rows, in the given order.
@@ -75,7 +83,7 @@ impl Matrix {
             data.extend_from_slice(self.row(row));
             n += 1;
         }
-        Self { rows: n, cols: self.cols, data }
+        Self { rows: n, cols: self.cols, data: data.into() }
     }
 
     /// Appends the rows of `other`.
@@ -87,7 +95,7 @@ impl Matrix {
             self.cols = other.cols;
         }
         assert_eq!(self.cols, other.cols, "appended rows must have the same width");
-        self.data.extend_from_slice(&other.data);
+        Arc::make_mut(&mut self.data).extend_from_slice(&other.data);
         self.rows += other.rows;
     }
 
@@ -157,18 +165,35 @@ pub fn product_transposed(a: &Matrix, b: &Matrix) -> Matrix {
     if out.data.is_empty() {
         return out;
     }
-    out.data.par_chunks_mut(GEMM_ROW_BLOCK * b.rows).zip(a.data.par_chunks(GEMM_ROW_BLOCK * a.cols)).for_each(
-        |(out_block, a_block)| {
+    out.as_mut_slice()
+        .par_chunks_mut(GEMM_ROW_BLOCK * b.rows)
+        .zip(a.data.par_chunks(GEMM_ROW_BLOCK * a.cols))
+        .for_each(|(out_block, a_block)| {
             let m = a_block.len() / a.cols;
             multiply_transposed(a_block, &b.data, out_block, m, a.cols, b.rows, false);
-        },
-    );
+        });
     out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_change_of_values_that_others_know_changes_their_address() {
+        let mut matrix = Matrix::from_vec(1, 2, vec![1.0, 2.0]);
+        let (clone, weak) = (matrix.clone(), Arc::downgrade(matrix.shared()));
+        assert!(Arc::ptr_eq(clone.shared(), matrix.shared()));
+        matrix.row_mut(0)[0] = 3.0;
+        assert!(!Arc::ptr_eq(clone.shared(), matrix.shared()));
+        assert_eq!((clone.as_slice(), matrix.as_slice()), (&[1.0, 2.0][..], &[3.0, 2.0][..]));
+        // Known weakly only, too.
+        drop(clone);
+        let known = Arc::downgrade(matrix.shared());
+        matrix.as_mut_slice()[1] = 4.0;
+        assert!(known.upgrade().is_none() && weak.upgrade().is_none());
+        assert!(!std::ptr::eq(known.as_ptr(), Arc::as_ptr(matrix.shared())));
+    }
 
     #[test]
     fn the_product_equals_inner_products() {

@@ -3,7 +3,7 @@
 
 mod search;
 
-pub use search::ExactSearch;
+pub use search::{Candidate, ExactSearch, Proposal, choose, product_error};
 
 use crate::matrix::Matrix;
 use crate::typical::TypicalScores;

@@ -192,6 +192,10 @@ pub fn rebuild(feature: &[f32], bank: &Matrix, neighbours: &[Neighbour], setting
             for atom in &mut code.atoms {
                 *atom = neighbours[*atom as usize].row;
             }
+            // A search that failed says so in the distances, which the code has no other use for.
+            if neighbours.iter().any(|neighbour| neighbour.squared_distance.is_nan()) {
+                code.residual = f32::NAN;
+            }
             code
         }
     }

@@ -77,7 +77,7 @@ pub trait AppearanceExpert: Send + Sync {
 pub struct Neighbour {
     /// Row of the bank.
     pub row: u32,
-    /// Squared Euclidean distance.
+    /// Squared Euclidean distance; not a number if a feature is none, or the search failed.
     pub squared_distance: f32,
 }
 

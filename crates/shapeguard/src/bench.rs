@@ -15,7 +15,7 @@ use serde::Serialize;
 use shapeguard_core::expert_inputs::{normalised_patch_points, patch_cells};
 use shapeguard_core::foreground::segment;
 use shapeguard_core::fusion::{fuse, sample_scores};
-use shapeguard_core::memory::{ExactSearch, SampleFeatures};
+use shapeguard_core::memory::SampleFeatures;
 use shapeguard_core::patches::extract_patches;
 use shapeguard_core::resample::resample;
 use shapeguard_core::scoring::{
@@ -112,7 +112,7 @@ pub fn inspection_cost(detector: &Detector, loaded: &LoadedScan) -> Result<Inspe
     let features = SampleFeatures { shape, appearance, patch_cells };
 
     let ((neighbours, rebuilt), cost) = measure(SECONDS_PER_STAGE, || {
-        let neighbours = shape_neighbours(&features.shape, memory, &ExactSearch, &settings.memory, None);
+        let neighbours = shape_neighbours(&features.shape, memory, &*experts.search, &settings.memory, None);
         let rebuilt = rebuild_features(&features.shape, &memory.shape, &neighbours, &settings.memory);
         (neighbours, rebuilt)
     });
@@ -125,11 +125,11 @@ pub fn inspection_cost(detector: &Detector, loaded: &LoadedScan) -> Result<Inspe
     let (searched, cost) = measure(SECONDS_PER_STAGE, || {
         let rows = dictionary(&neighbours, memory, &settings.memory, None);
         let appearance = &features.appearance;
-        black_box(cell_residuals(appearance, &cells, memory, rows.as_deref(), &ExactSearch, &settings.memory));
+        black_box(cell_residuals(appearance, &cells, memory, rows.as_deref(), &*experts.search, &settings.memory));
         rows.map_or(memory.appearance.rows(), |rows| rows.len())
     });
     push("RGB search, sparse codes", cost, Some(cells.len() * searched * memory.appearance.cols()));
-    let raw = raw_scores(&features, &patches, memory, &*experts.shape, &ExactSearch, &settings.memory, None);
+    let raw = raw_scores(&features, &patches, memory, &*experts.shape, &*experts.search, &settings.memory, None);
     let (raw, cost) = measure(SECONDS_PER_STAGE, || score_maps(&raw, &patches, memory, &settings.memory));
     push("maps", cost, None);
     let (_, cost) = measure(SECONDS_PER_STAGE, || {

@@ -9,8 +9,7 @@ use shapeguard_core::calibration::{Threshold, ThresholdBasis, ThresholdError};
 use shapeguard_core::foreground::ForegroundWarning;
 use shapeguard_core::fusion::{AnomalyMaps, Scores, fuse, sample_scores};
 use shapeguard_core::grid::Mask;
-use shapeguard_core::memory::SampleFeatures;
-use shapeguard_core::memory::{DualMemory, ExactSearch};
+use shapeguard_core::memory::{DualMemory, SampleFeatures};
 use shapeguard_core::patches::PatchSet;
 use shapeguard_core::resample::Sample;
 use shapeguard_core::sample::Scan;
@@ -330,7 +329,7 @@ impl Detector {
             &prepared.patches,
             &self.memory,
             &*self.experts.shape,
-            &ExactSearch,
+            &*self.experts.search,
             &self.settings.memory,
             None,
         );
@@ -388,6 +387,17 @@ impl Detector {
         &self.experts
     }
 
+    /// The same detector, whose experts and search run elsewhere.
+    ///
+    /// # Panics
+    /// If they are other experts: a bug of the caller.
+    #[must_use]
+    pub fn with_experts(self, experts: Experts) -> Self {
+        let identities = |experts: &Experts| (experts.shape_identity.clone(), experts.appearance_identity.clone());
+        assert_eq!(identities(&experts), identities(&self.experts), "a memory belongs to the experts that filled it");
+        Self { experts, ..self }
+    }
+
     /// Where the model is from.
     pub fn provenance(&self) -> &Provenance {
         &self.provenance
@@ -422,7 +432,7 @@ impl Scorer<'_> {
             &scan.patches,
             self.memory,
             &*self.experts.shape,
-            &ExactSearch,
+            &*self.experts.search,
             &self.settings.memory,
             leave_out,
         )
@@ -435,7 +445,7 @@ impl Scorer<'_> {
             &scan.patches,
             self.memory,
             &*self.experts.shape,
-            &ExactSearch,
+            &*self.experts.search,
             &self.settings.memory,
             Some(leave_out),
         );

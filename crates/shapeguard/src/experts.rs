@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use shapeguard_core::seams::{AppearanceExpert, ShapeExpert};
+use shapeguard_core::memory::ExactSearch;
+use shapeguard_core::seams::{AppearanceExpert, BankSearch, ShapeExpert};
 use shapeguard_core::settings::ExpertSettings;
-use shapeguard_experts::appearance::{self, AppearanceWeightsError, WideResNet50};
+use shapeguard_experts::appearance::{self, AppearanceWeightsError, Network, WideResNet50};
 use shapeguard_experts::shape::{self, PointNetNif, ShapeWeightsError};
 
 /// Largest weight file that is read: Wide-ResNet-50-2 has 132 MB.
@@ -24,13 +25,16 @@ pub struct ExpertIdentity {
     pub built_in: bool,
 }
 
-/// Both experts, ready to run.
+/// Both experts and the search of their banks, ready to run: on the CPU, unless others with the same weights take their
+/// places (see [`Self::shape_network`]).
 #[derive(Clone)]
 pub struct Experts {
     /// The shape expert.
     pub shape: Arc<dyn ShapeExpert>,
     /// The appearance expert.
     pub appearance: Arc<dyn AppearanceExpert>,
+    /// The search of both banks.
+    pub search: Arc<dyn BankSearch>,
     /// Which shape expert.
     pub shape_identity: ExpertIdentity,
     /// Which appearance expert.
@@ -157,7 +161,8 @@ impl Experts {
                 let expert = appearance_from(&bytes, &settings.appearance)?;
                 (expert, from_file(&settings.appearance, &bytes), Some(bytes.into()))
             };
-        Ok(Self { shape, appearance, shape_identity, appearance_identity, shape_file, appearance_file })
+        let search = Arc::new(ExactSearch);
+        Ok(Self { shape, appearance, search, shape_identity, appearance_identity, shape_file, appearance_file })
     }
 
     /// The experts of a saved model: built-in ones by name and digest, others from the model itself.
@@ -194,11 +199,40 @@ impl Experts {
         Ok(Self {
             shape,
             appearance,
+            search: Arc::new(ExactSearch),
             shape_identity: shape_identity.clone(),
             appearance_identity: appearance_identity.clone(),
             shape_file: shape_file.map(Into::into),
             appearance_file: appearance_file.map(Into::into),
         })
+    }
+
+    /// The shape expert's weights, for whoever runs it elsewhere than on the CPU.
+    ///
+    /// # Errors
+    /// If it is neither built in nor from a file.
+    pub fn shape_network(&self) -> Result<PointNetNif, ExpertsError> {
+        let name = &self.shape_identity.name;
+        match &self.shape_file {
+            Some(bytes) => PointNetNif::from_safetensors(bytes)
+                .map_err(|source| ExpertsError::Shape { name: name.clone(), source }),
+            None => shape::builtin(name).ok_or_else(|| unknown("shape", &self.shape_identity)),
+        }
+    }
+
+    /// The appearance expert's weights, for whoever runs it elsewhere than on the CPU.
+    ///
+    /// # Errors
+    /// If it is neither built in nor from a file.
+    pub fn appearance_network(&self) -> Result<Network, ExpertsError> {
+        let name = &self.appearance_identity.name;
+        match &self.appearance_file {
+            Some(bytes) => {
+                Network::wide_resnet50(bytes).map_err(|source| ExpertsError::Appearance { name: name.clone(), source })
+            }
+            None if name == EFFICIENTNET => Ok(Network::efficientnet_lite0()),
+            None => Err(unknown("appearance", &self.appearance_identity)),
+        }
     }
 }
 

@@ -36,7 +36,7 @@ pub enum NotJudged {
     #[error(transparent)]
     Patches(#[from] PatchError),
     /// A score is not a number: a bug, or damaged weights.
-    #[error("the score is not a finite number ({score}); check the model with `shapeguard info`")]
+    #[error("the score is not a finite number ({score}); check the model with `shapeguard info`, and on a GPU the log")]
     NotFinite {
         /// The score.
         score: f32,

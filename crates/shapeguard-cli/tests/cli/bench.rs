@@ -13,6 +13,7 @@ fn bench_measures_a_model_stage_by_stage() {
     for limit in ["fma_gflops_per_cpu_second", "fma_gflops_all_threads", "read_gb_per_second"] {
         assert!(machine[limit].as_f64().unwrap() > 0.0, "{machine}");
     }
+    assert_eq!(printed["device"], "cpu");
     let [preset] = &printed["presets"].as_array().unwrap()[..] else { panic!("{printed}") };
     assert_eq!(preset["good_scans"], 4);
     assert_eq!(preset["fit"], Value::Null);

@@ -6,5 +6,6 @@ mod support;
 
 mod bad_input;
 mod bench;
+mod device;
 mod help;
 mod whole_way;

@@ -58,20 +58,30 @@ impl BankSearch for ExactSearch {
     }
 }
 
-/// A row of the search (an index into `allowed`, or into the bank) and `|b|^2 / 2 - <q, b>`, which orders like the
-/// distance.
-#[derive(Clone, Copy)]
-struct Candidate {
-    row: u32,
-    value: f32,
+/// A row of the search and how near it is, roughly.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    /// An index into `allowed`, or into the bank where all rows are allowed.
+    pub row: u32,
+    /// `|b|^2 / 2 - <q, b>`, which orders like the distance.
+    pub value: f32,
 }
 
 /// What one block of the bank proposes for one query.
-struct Proposal {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proposal {
     /// All rows of the block whose value may be among the `k` smallest, given the rounding error.
-    candidates: Vec<Candidate>,
+    pub candidates: Vec<Candidate>,
     /// Bound on the rounding error of the values.
-    error: f32,
+    pub error: f32,
+}
+
+/// Bound on the error of `|b|^2 / 2 - <q, b>` in `f32` for features of `width` values: each sum of `width` products is
+/// off by at most `width eps |x| |y|` in any order of summation (Higham, section 3.1); the last subtraction and the
+/// norms themselves add less than what `width + 4` and the whole of `eps` (twice the unit roundoff) leave.
+pub fn product_error(width: usize, query_norm: f32, largest_norm: f32) -> f32 {
+    let bound = (width + 4) as f32 * f32::EPSILON * largest_norm * (query_norm + largest_norm);
+    if bound.is_nan() { f32::INFINITY } else { bound }
 }
 
 /// Consecutive rows of the search, side by side in memory.
@@ -120,18 +130,10 @@ impl<'a> BankBlock<'a> {
                 // What is no number is as far away as can be, and shows as such in the exact distance.
                 *value = (half_norm - *value).min(f32::INFINITY);
             }
-            let error = self.error_bound(dot(query, query).sqrt());
+            let error = product_error(self.width, dot(query, query).sqrt(), self.largest_norm);
             Proposal { candidates: self.smallest(products, k, error), error }
         };
         queries.chunks_exact(self.width).zip(products.chunks_exact_mut(n)).map(propose_one).collect()
-    }
-
-    /// Bound on the error of `|b|^2 / 2 - <q, b>` in `f32`: each sum of `d` products is off by at most
-    /// `d eps |x| |y|` in any order of summation (Higham, section 3.1); the last subtraction and the norms
-    /// themselves add less than what `d + 4` and the whole of `eps` (twice the unit roundoff) leave.
-    fn error_bound(&self, query_norm: f32) -> f32 {
-        let bound = (self.width + 4) as f32 * f32::EPSILON * self.largest_norm * (query_norm + self.largest_norm);
-        if bound.is_nan() { f32::INFINITY } else { bound }
     }
 
     /// All candidates among `values` that may be one of the `k` smallest, given the error. The `k`-th smallest minimum
@@ -176,8 +178,9 @@ fn prune(candidates: &mut Vec<Candidate>, k: usize, error: f32) {
     }
 }
 
-/// The `k` nearest of all blocks' candidates, by distances computed from the differences.
-fn choose<'a>(
+/// The `k` nearest of all blocks' candidates, by distances computed from the differences: what the proposals of any
+/// search come to, as long as no row that may be among the `k` nearest is missing.
+pub fn choose<'a>(
     query: &[f32],
     bank: &Matrix,
     allowed: Option<&[u32]>,

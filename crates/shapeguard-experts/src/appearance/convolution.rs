@@ -33,6 +33,14 @@ impl Clamp {
     pub(super) const RELU: Self = Self { low: 0.0, high: f32::INFINITY };
     pub(super) const RELU6: Self = Self { low: 0.0, high: 6.0 };
 
+    pub(super) const fn of([low, high]: [f32; 2]) -> Self {
+        Self { low, high }
+    }
+
+    pub(super) const fn range(self) -> [f32; 2] {
+        [self.low, self.high]
+    }
+
     #[inline(always)]
     pub(super) fn apply(self, value: f32) -> f32 {
         value.max(self.low).min(self.high)

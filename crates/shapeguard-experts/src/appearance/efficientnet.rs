@@ -15,10 +15,10 @@ use shapeguard_core::grid::Grid;
 use shapeguard_core::matrix::Matrix;
 use shapeguard_core::seams::{AppearanceExpert, CELL_PX, IMAGE_SIDE};
 
-use super::convolution::{Clamp, Convolution, FoldedWeights, Geometry};
-use super::depthwise::Depthwise;
+use super::convolution::{Clamp, FoldedWeights, Geometry};
 use super::inverted_residual::InvertedResidual;
 use super::map::{FeatureMap, LayerMap, Margin};
+use super::network::{FoldedConvolution, Network, Operation};
 use super::simd::Simd;
 use super::weight_file::{AppearanceWeightsError, WeightFile};
 use super::{Normalisation, hex, normalised_image, pooling};
@@ -89,33 +89,11 @@ pub fn efficientnet_lite0() -> EfficientNetLite0 {
 
 impl EfficientNetLite0 {
     fn from_safetensors(bytes: &[u8]) -> Result<Self, AppearanceWeightsError> {
-        let file = WeightFile::open(bytes, NAME)?;
-        // Paddings are the same for every side that is a multiple of the cells' (test: `any_square_of_whole_cells_is_described`).
-        let mut side = IMAGE_SIDE;
-        let mut blocks = Vec::with_capacity(BLOCKS.len());
-        for (index, shape) in BLOCKS.iter().enumerate() {
-            let read = |name: &str, shape: [usize; 4]| -> Result<FoldedWeights, AppearanceWeightsError> {
-                let weight = file.read(&format!("{name}.weight"), &shape)?;
-                Ok(FoldedWeights { weight, bias: file.read(&format!("{name}.bias"), &shape[..1])? })
-            };
-            let (first, first_name) = match index {
-                0 => (stem_geometry(), "stem".to_owned()),
-                _ => (Geometry::POINTWISE, format!("blocks.{index}.expand")),
-            };
-            side = first.output_side(side);
-            let padding = Margin::same(side, shape.kernel, shape.stride);
-            let spatial = Geometry { kernel: shape.kernel, stride: shape.stride, padding };
-            side = spatial.output_side(side);
-
-            let weights = read(&first_name, [shape.wide, shape.inputs, first.kernel, first.kernel])?;
-            let first = Convolution::new(shape.inputs, shape.wide, first, Clamp::RELU6, &weights);
-            let weights = read(&format!("blocks.{index}.depthwise"), [shape.wide, 1, shape.kernel, shape.kernel])?;
-            let depthwise = Depthwise::new(shape.wide, spatial, Clamp::RELU6, &weights);
-            let weights = read(&format!("blocks.{index}.project"), [shape.outputs, shape.wide, 1, 1])?;
-            let project = Convolution::new(shape.wide, shape.outputs, Geometry::POINTWISE, Clamp::NONE, &weights);
-            let has_shortcut = shape.stride == 1 && shape.inputs == shape.outputs;
-            blocks.push(InvertedResidual::new(first, depthwise, project, has_shortcut));
-        }
+        let pack = |block: BlockWeights| {
+            let BlockWeights { first, depthwise, project, has_shortcut } = block;
+            InvertedResidual::new(first.pack(), depthwise.pack_depthwise(), project.pack(), has_shortcut)
+        };
+        let blocks = read(bytes)?.into_iter().map(pack).collect();
         Ok(Self { blocks, sha256: hex(&Sha256::digest(bytes)), simd: Simd::detect() })
     }
 
@@ -173,6 +151,61 @@ impl AppearanceExpert for EfficientNetLite0 {
     fn describe(&self, rgb: &Grid<[f32; 3]>) -> Matrix {
         pooling::cells(self.simd, &self.maps(rgb).iter().collect::<Vec<_>>(), rgb.size().rows / CELL_PX)
     }
+}
+
+/// A block as it is read.
+struct BlockWeights {
+    first: FoldedConvolution,
+    depthwise: FoldedConvolution,
+    project: FoldedConvolution,
+    has_shortcut: bool,
+}
+
+fn read(bytes: &[u8]) -> Result<Vec<BlockWeights>, AppearanceWeightsError> {
+    let file = WeightFile::open(bytes, NAME)?;
+    // Paddings are the same for every side that is a multiple of the cells' (test: `any_square_of_whole_cells_is_described`).
+    let mut side = IMAGE_SIDE;
+    let mut blocks = Vec::with_capacity(BLOCKS.len());
+    for (index, shape) in BLOCKS.iter().enumerate() {
+        let read = |name: &str, channels: [usize; 2], geometry: Geometry, clamp: Clamp| {
+            let [inputs, outputs] = channels;
+            let weight = file.read(&format!("{name}.weight"), &[outputs, inputs, geometry.kernel, geometry.kernel])?;
+            let folded = FoldedWeights { weight, bias: file.read(&format!("{name}.bias"), &[outputs])? };
+            Ok::<_, AppearanceWeightsError>(FoldedConvolution::new(channels, geometry, clamp, folded))
+        };
+        let (first, first_name) = match index {
+            0 => (stem_geometry(), "stem".to_owned()),
+            _ => (Geometry::POINTWISE, format!("blocks.{index}.expand")),
+        };
+        side = first.output_side(side);
+        let padding = Margin::same(side, shape.kernel, shape.stride);
+        let spatial = Geometry { kernel: shape.kernel, stride: shape.stride, padding };
+        side = spatial.output_side(side);
+        let name = |part: &str| format!("blocks.{index}.{part}");
+        blocks.push(BlockWeights {
+            first: read(&first_name, [shape.inputs, shape.wide], first, Clamp::RELU6)?,
+            depthwise: read(&name("depthwise"), [1, shape.wide], spatial, Clamp::RELU6)?,
+            project: read(&name("project"), [shape.wide, shape.outputs], Geometry::POINTWISE, Clamp::NONE)?,
+            has_shortcut: shape.stride == 1 && shape.inputs == shape.outputs,
+        });
+    }
+    Ok(blocks)
+}
+
+/// The network with its embedded weights.
+pub(super) fn network() -> Network {
+    let blocks = read(WEIGHTS).expect("the embedded weights are read by the tests");
+    let mut operations = Vec::with_capacity(3 * blocks.len());
+    let mut map = 0;
+    for BlockWeights { first, depthwise, project, has_shortcut } in blocks {
+        operations.push(Operation::Convolution { convolution: first, input: map, shortcut: None });
+        operations.push(Operation::Depthwise { convolution: depthwise, input: operations.len() });
+        let (input, shortcut) = (operations.len(), has_shortcut.then_some(map));
+        operations.push(Operation::Convolution { convolution: project, input, shortcut });
+        map = operations.len();
+    }
+    // Every block has three operations; map `i + 1` is the output of operation `i`.
+    Network::new(NORMALISATION, operations, TAPS.map(|block| 3 * (block + 1)))
 }
 
 const fn stem_geometry() -> Geometry {

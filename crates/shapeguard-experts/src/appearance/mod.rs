@@ -9,6 +9,7 @@ mod depthwise;
 mod efficientnet;
 mod inverted_residual;
 mod map;
+mod network;
 mod pooling;
 mod simd;
 mod weight_file;
@@ -22,6 +23,7 @@ use shapeguard_core::seams::CELL_PX;
 
 pub use efficientnet::{EfficientNetLite0, efficientnet_lite0};
 pub use map::LayerMap;
+pub use network::{FoldedConvolution, Network, Operation, cell_windows};
 pub use weight_file::AppearanceWeightsError;
 pub use wide_resnet::WideResNet50;
 

@@ -32,13 +32,13 @@ pub(super) fn cells(simd: Simd, maps: &[&FeatureMap], grid_side: usize) -> Matri
 
 /// The pixels along one axis that make up a cell, and their weights.
 #[derive(Clone, Debug, PartialEq)]
-struct Window {
-    first: usize,
-    weights: Vec<f32>,
+pub(super) struct Window {
+    pub(super) first: usize,
+    pub(super) weights: Vec<f32>,
 }
 
 /// The windows of all `cells` cells along one axis of `side` pixels.
-fn windows(side: usize, cells: usize) -> Vec<Window> {
+pub(super) fn windows(side: usize, cells: usize) -> Vec<Window> {
     let pooled = side - (LOCAL_WINDOW - 1);
     (0..cells)
         .map(|cell| {

@@ -11,7 +11,7 @@ use shapeguard_core::seams::{AppearanceExpert, CELL_COUNT, CELL_GRID_SIDE, CELL_
 use super::convolution::{Clamp, Convolution, FoldedWeights, Geometry};
 use super::map::{FeatureMap, Margin};
 use super::simd::Simd;
-use super::{AppearanceWeightsError, WideResNet50, efficientnet_lite0};
+use super::{AppearanceWeightsError, Network, WideResNet50, efficientnet_lite0};
 
 /// Share of the largest value: single precision on both sides, summed in a different order.
 const TOLERANCE: f32 = 1e-4;
@@ -462,6 +462,13 @@ fn networks_know_their_size_and_cost() {
     let values: usize =
         file.unwrap().tensors().iter().map(|(_, tensor)| tensor.shape().iter().product::<usize>()).sum();
     assert_eq!(efficientnet.parameters(), Some(values));
+    // The networks as lists of operations add up to the same.
+    let network = Network::efficientnet_lite0();
+    assert_eq!(Some(network.parameters()), efficientnet.parameters());
+    assert_eq!(Some(network.multiply_adds(320)), efficientnet.multiply_adds(320));
+    let network = Network::wide_resnet50(&to_safetensors(&state, Dtype::F32)).unwrap();
+    assert_eq!(Some(network.parameters()), resnet.parameters());
+    assert_eq!(Some(network.multiply_adds(320)), resnet.multiply_adds(320));
     for expert in [&resnet as &dyn AppearanceExpert, &efficientnet] {
         let [small, large] = [IMAGE_SIDE, 2 * IMAGE_SIDE].map(|side| expert.multiply_adds(side).unwrap());
         assert_eq!(4 * small, large);

@@ -11,6 +11,7 @@ use shapeguard_core::seams::{AppearanceExpert, CELL_PX};
 
 use super::convolution::{Clamp, Convolution, FoldedWeights, Geometry};
 use super::map::{FeatureMap, LayerMap, Margin};
+use super::network::{FoldedConvolution, Network, Operation};
 use super::simd::Simd;
 use super::weight_file::{AppearanceWeightsError, WeightFile};
 use super::{IMAGENET, hex, normalised_image, pooling};
@@ -93,46 +94,18 @@ impl WideResNet50 {
     }
 
     fn read(bytes: &[u8], name: &str, layers: usize) -> Result<Self, AppearanceWeightsError> {
-        let file = WeightFile::open(bytes, NETWORK)?;
-        let stem = convolution(&file, "conv1", "bn1", [3, STEM_CHANNELS], STEM, Clamp::RELU)?;
-        let layers = LAYERS[..layers]
-            .iter()
-            .map(|layer| (0..layer.blocks).map(|block| Bottleneck::read(&file, layer, block)).collect())
-            .collect::<Result<_, _>>()?;
-        Ok(Self { name: name.to_owned(), sha256: hex(&Sha256::digest(bytes)), stem, layers, simd: Simd::detect() })
+        Ok(Self::pack(Weights::read(bytes, layers)?, name.to_owned(), hex(&Sha256::digest(bytes))))
     }
 
     /// A network with random weights: as costly as the trained one, and of no other use.
     pub fn random(seed: u64) -> Self {
-        let mut random = SplitMix64(seed);
-        let mut convolution = |[inputs, outputs]: [usize; 2], geometry: Geometry, clamp: Clamp| {
-            let fan_in = inputs * geometry.kernel.pow(2);
-            let deviation = (1.0 / fan_in as f32).sqrt();
-            let weight = (0..outputs * fan_in).map(|_| deviation * random.normal()).collect();
-            Convolution::new(inputs, outputs, geometry, clamp, &FoldedWeights { weight, bias: vec![0.0; outputs] })
-        };
-        let stem = convolution([3, STEM_CHANNELS], STEM, Clamp::RELU);
-        let mut block = |layer: &LayerShape, index: usize| {
-            let LayerShape { narrow, outputs, .. } = *layer;
-            let (inputs, stride) = if index == 0 { (layer.inputs, layer.stride) } else { (outputs, 1) };
-            let spatial = Geometry { kernel: 3, stride, padding: Margin::even(1) };
-            let strided = Geometry { stride, ..Geometry::POINTWISE };
-            Bottleneck {
-                reduce: convolution([inputs, narrow], Geometry::POINTWISE, Clamp::RELU),
-                spatial: convolution([narrow, narrow], spatial, Clamp::RELU),
-                expand: convolution([narrow, outputs], Geometry::POINTWISE, Clamp::RELU),
-                downsample: (index == 0).then(|| convolution([inputs, outputs], strided, Clamp::NONE)),
-            }
-        };
-        let layers =
-            LAYERS[..CELL_LAYERS].iter().map(|layer| (0..layer.blocks).map(|index| block(layer, index)).collect());
-        Self {
-            name: format!("random {seed}"),
-            sha256: String::new(),
-            stem,
-            layers: layers.collect(),
-            simd: Simd::detect(),
-        }
+        Self::pack(Weights::random(seed), format!("random {seed}"), String::new())
+    }
+
+    fn pack(weights: Weights, name: String, sha256: String) -> Self {
+        let pack = |layer: Vec<BottleneckWeights>| layer.into_iter().map(Bottleneck::pack).collect();
+        let layers = weights.layers.into_iter().map(pack).collect();
+        Self { name, sha256, stem: weights.stem.pack(), layers, simd: Simd::detect() }
     }
 
     /// The name that was given with the weights.
@@ -203,6 +176,76 @@ struct Bottleneck {
 }
 
 impl Bottleneck {
+    fn pack(weights: BottleneckWeights) -> Self {
+        let BottleneckWeights { reduce, spatial, expand, downsample } = weights;
+        let downsample = downsample.map(FoldedConvolution::pack);
+        Self { reduce: reduce.pack(), spatial: spatial.pack(), expand: expand.pack(), downsample }
+    }
+
+    fn apply(&self, simd: Simd, input: &FeatureMap) -> FeatureMap {
+        let reduced = self.reduce.apply(simd, input, self.spatial.geometry().padding, None);
+        let narrow = self.spatial.apply(simd, &reduced, Margin::NONE, None);
+        let downsampled = self.downsample.as_ref().map(|conv| conv.apply(simd, input, Margin::NONE, None));
+        self.expand.apply(simd, &narrow, Margin::NONE, Some(downsampled.as_ref().unwrap_or(input)))
+    }
+}
+
+/// The network as it is read.
+struct Weights {
+    stem: FoldedConvolution,
+    layers: Vec<Vec<BottleneckWeights>>,
+}
+
+impl Weights {
+    /// Reads the stem and the first layers.
+    fn read(bytes: &[u8], layers: usize) -> Result<Self, AppearanceWeightsError> {
+        let file = WeightFile::open(bytes, NETWORK)?;
+        let stem = convolution(&file, "conv1", "bn1", [3, STEM_CHANNELS], STEM, Clamp::RELU)?;
+        let layers = LAYERS[..layers]
+            .iter()
+            .map(|layer| (0..layer.blocks).map(|block| BottleneckWeights::read(&file, layer, block)).collect())
+            .collect::<Result<_, _>>()?;
+        Ok(Self { stem, layers })
+    }
+
+    /// Draws those of the layers that describe cells.
+    fn random(seed: u64) -> Self {
+        let mut random = SplitMix64(seed);
+        let mut convolution = |[inputs, outputs]: [usize; 2], geometry: Geometry, clamp: Clamp| {
+            let fan_in = inputs * geometry.kernel.pow(2);
+            let deviation = (1.0 / fan_in as f32).sqrt();
+            let weight = (0..outputs * fan_in).map(|_| deviation * random.normal()).collect();
+            let folded = FoldedWeights { weight, bias: vec![0.0; outputs] };
+            FoldedConvolution::new([inputs, outputs], geometry, clamp, folded)
+        };
+        let stem = convolution([3, STEM_CHANNELS], STEM, Clamp::RELU);
+        let mut block = |layer: &LayerShape, index: usize| {
+            let LayerShape { narrow, outputs, .. } = *layer;
+            let (inputs, stride) = if index == 0 { (layer.inputs, layer.stride) } else { (outputs, 1) };
+            let spatial = Geometry { kernel: 3, stride, padding: Margin::even(1) };
+            let strided = Geometry { stride, ..Geometry::POINTWISE };
+            BottleneckWeights {
+                reduce: convolution([inputs, narrow], Geometry::POINTWISE, Clamp::RELU),
+                spatial: convolution([narrow, narrow], spatial, Clamp::RELU),
+                expand: convolution([narrow, outputs], Geometry::POINTWISE, Clamp::RELU),
+                downsample: (index == 0).then(|| convolution([inputs, outputs], strided, Clamp::NONE)),
+            }
+        };
+        let layers =
+            LAYERS[..CELL_LAYERS].iter().map(|layer| (0..layer.blocks).map(|index| block(layer, index)).collect());
+        Self { stem, layers: layers.collect() }
+    }
+}
+
+/// A block as it is read.
+struct BottleneckWeights {
+    reduce: FoldedConvolution,
+    spatial: FoldedConvolution,
+    expand: FoldedConvolution,
+    downsample: Option<FoldedConvolution>,
+}
+
+impl BottleneckWeights {
     fn read(file: &WeightFile, layer: &LayerShape, block: usize) -> Result<Self, AppearanceWeightsError> {
         let LayerShape { narrow, outputs, .. } = *layer;
         let (inputs, stride) = if block == 0 { (layer.inputs, layer.stride) } else { (outputs, 1) };
@@ -226,13 +269,43 @@ impl Bottleneck {
             downsample,
         })
     }
+}
 
-    fn apply(&self, simd: Simd, input: &FeatureMap) -> FeatureMap {
-        let reduced = self.reduce.apply(simd, input, self.spatial.geometry().padding, None);
-        let narrow = self.spatial.apply(simd, &reduced, Margin::NONE, None);
-        let downsampled = self.downsample.as_ref().map(|conv| conv.apply(simd, input, Margin::NONE, None));
-        self.expand.apply(simd, &narrow, Margin::NONE, Some(downsampled.as_ref().unwrap_or(input)))
+/// The network up to layer 2, with weights from a file.
+pub(super) fn network(bytes: &[u8]) -> Result<Network, AppearanceWeightsError> {
+    Weights::read(bytes, CELL_LAYERS).map(network_of)
+}
+
+/// The network of [`WideResNet50::random`].
+pub(super) fn random_network(seed: u64) -> Network {
+    network_of(Weights::random(seed))
+}
+
+fn network_of(weights: Weights) -> Network {
+    let mut operations = vec![
+        Operation::Convolution { convolution: weights.stem, input: 0, shortcut: None },
+        Operation::MaxPool { input: 1 },
+    ];
+    // Map `i + 1` is the output of operation `i`.
+    let mut push = |operation: Operation| {
+        operations.push(operation);
+        operations.len()
+    };
+    let mut map = 2;
+    let mut taps = Vec::with_capacity(CELL_LAYERS);
+    for layer in weights.layers {
+        for BottleneckWeights { reduce, spatial, expand, downsample } in layer {
+            let shortcut = match downsample {
+                Some(convolution) => push(Operation::Convolution { convolution, input: map, shortcut: None }),
+                None => map,
+            };
+            let reduced = push(Operation::Convolution { convolution: reduce, input: map, shortcut: None });
+            let narrow = push(Operation::Convolution { convolution: spatial, input: reduced, shortcut: None });
+            map = push(Operation::Convolution { convolution: expand, input: narrow, shortcut: Some(shortcut) });
+        }
+        taps.push(map);
     }
+    Network::new(IMAGENET, operations, [taps[0], taps[1]])
 }
 
 /// Reads a convolution and its batch norm; `channels` are inputs and outputs.
@@ -243,8 +316,8 @@ fn convolution(
     [inputs, outputs]: [usize; 2],
     geometry: Geometry,
     clamp: Clamp,
-) -> Result<Convolution, AppearanceWeightsError> {
+) -> Result<FoldedConvolution, AppearanceWeightsError> {
     let shape = [outputs, inputs, geometry.kernel, geometry.kernel];
     let folded = file.read_folded(name, norm, shape, BATCH_NORM_EPSILON)?;
-    Ok(Convolution::new(inputs, outputs, geometry, clamp, &folded))
+    Ok(FoldedConvolution::new([inputs, outputs], geometry, clamp, folded))
 }

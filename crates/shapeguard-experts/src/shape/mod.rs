@@ -159,8 +159,9 @@ impl PointNetNif {
         Self { architecture, encoder_point, encoder_dense, nif, provenance: file.provenance, sha256, simd }
     }
 
-    /// The weights in the order of [`ShapeArchitecture::tensor_shapes`].
-    fn tensors(&self) -> Vec<Vec<f32>> {
+    /// The weights in the order of [`ShapeArchitecture::tensor_shapes`], each row by row: for those who run the expert
+    /// elsewhere.
+    pub fn tensors(&self) -> Vec<Vec<f32>> {
         let nif = &self.nif;
         let mut tensors = Vec::new();
         let mut push = |layer: &Layer| tensors.extend([layer.weight_rows(), layer.bias()[..layer.outputs()].to_vec()]);

@@ -8,6 +8,7 @@ use shapeguard::experts::{ExpertIdentity, Experts};
 use shapeguard::{Detector, FitError, FitInputs, Inspection, LoadedScan};
 use shapeguard_core::grid::{Grid, GridSize, Mask};
 use shapeguard_core::matrix::Matrix;
+use shapeguard_core::memory::ExactSearch;
 use shapeguard_core::sample::{OrganizedCloud, Scan};
 use shapeguard_core::seams::{AppearanceExpert, CELL_COUNT, CELL_GRID_SIDE, IMAGE_SIDE, Progress, ShapeExpert, Silent};
 use shapeguard_core::settings::{Preset, Settings};
@@ -188,6 +189,7 @@ fn experts(shape: impl ShapeExpert + 'static, appearance: impl AppearanceExpert 
     Experts {
         shape: Arc::new(shape),
         appearance: Arc::new(appearance),
+        search: Arc::new(ExactSearch),
         shape_identity: identity("fake shape"),
         appearance_identity: identity("fake appearance"),
         shape_file: None,
