@@ -2,6 +2,7 @@
 
 use std::num::NonZero;
 use std::sync::{Condvar, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 use bytemuck::Pod;
 use wgpu::{Buffer, BufferUsages, ErrorFilter};
@@ -15,6 +16,8 @@ const WORKS_IN_FLIGHT: usize = 4;
 const FREE_BUFFERS: usize = 16 * WORKS_IN_FLIGHT;
 /// Every device can bind parameters at multiples of this.
 const PARAMETER_STRIDE: usize = 256;
+/// By then another thread has passed on what it knows of finished work, however busy the processor is.
+const PASSED_ON_WITHIN: Duration = Duration::from_secs(60);
 /// Smallest buffer: kernels bind no empty one.
 const MIN_BUFFER_BYTES: u64 = 256;
 
@@ -67,7 +70,9 @@ impl Gpu {
         });
         let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
         self.device.poll(wait).map_err(|error| error.to_string())?;
-        match receiver.try_recv() {
+        // A thread that polls or submits at the same time may have taken this answer along: then it is not here yet, but
+        // that thread passes it on as soon as it runs.
+        match receiver.recv_timeout(PASSED_ON_WITHIN) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(format!("its results cannot be read: {error}")),
             Err(_) => return Err("it stopped before its work was done".into()),

@@ -104,3 +104,25 @@ fn nothing_allowed_finds_nothing() {
         assert!(search.nearest(&bank, None, &Matrix::zeros(0, 3), 4).is_empty());
     });
 }
+
+/// Works of several threads finish side by side, and any of them may be handed another one's answer to pass on.
+#[test]
+fn many_threads_all_get_their_answers() {
+    const THREADS: u64 = 8;
+    const SEARCHES: u64 = 200;
+    on_device(|gpu| {
+        let search = GpuSearch::new(&gpu);
+        let bank = random(50, 4, 1);
+        std::thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let (search, bank) = (&search, &bank);
+                scope.spawn(move || {
+                    for seed in 0..SEARCHES {
+                        agrees(search, bank, None, &random(3, 4, 2 + thread * SEARCHES + seed), 2);
+                    }
+                });
+            }
+        });
+        assert!(gpu.fault().is_none());
+    });
+}
