@@ -1,10 +1,10 @@
 //! The baselines as a whole, on samples that are made here.
 
 use super::*;
-use safetensors::tensor::{Dtype, TensorView};
 use shapeguard_core::grid::{Grid, GridSize, Mask};
 use shapeguard_core::sample::OrganizedCloud;
 use shapeguard_core::seams::IMAGE_SIDE;
+use shapeguard_experts::appearance::WideResNet50;
 
 const SIZE: GridSize = GridSize::new(IMAGE_SIDE, IMAGE_SIDE);
 
@@ -112,53 +112,10 @@ fn too_few_samples_and_senseless_settings_are_refused() {
     assert_eq!(error.to_string(), "bank.coreset_share is NaN, expected a share above 0 and up to 1; correct it");
 }
 
-/// Weights of Wide-ResNet-50-2 to layer 3 that are no particular ones, as a safetensors file.
-fn wide_resnet_weights() -> Vec<u8> {
-    let mut shapes = Vec::new();
-    let mut add = |convolution: String, norm: String, shape: [usize; 4]| {
-        shapes.push((format!("{convolution}.weight"), shape.to_vec()));
-        for part in ["weight", "bias", "running_mean", "running_var"] {
-            shapes.push((format!("{norm}.{part}"), vec![shape[0]]));
-        }
-    };
-    add("conv1".into(), "bn1".into(), [64, 3, 7, 7]);
-    let layers = [(1, 3, 64, 128, 256), (2, 4, 256, 256, 512), (3, 6, 512, 512, 1024)];
-    for (layer, blocks, inputs, narrow, outputs) in layers {
-        for block in 0..blocks {
-            let prefix = format!("layer{layer}.{block}");
-            let inputs = if block == 0 { inputs } else { outputs };
-            add(format!("{prefix}.conv1"), format!("{prefix}.bn1"), [narrow, inputs, 1, 1]);
-            add(format!("{prefix}.conv2"), format!("{prefix}.bn2"), [narrow, narrow, 3, 3]);
-            add(format!("{prefix}.conv3"), format!("{prefix}.bn3"), [outputs, narrow, 1, 1]);
-            if block == 0 {
-                add(format!("{prefix}.downsample.0"), format!("{prefix}.downsample.1"), [outputs, inputs, 1, 1]);
-            }
-        }
-    }
-    let value = |name: &str, index: usize, fan_in: usize| match name.rsplit('.').next() {
-        Some("weight") if fan_in > 1 => (index as f32 * 1.618).sin() / (fan_in as f32).sqrt(),
-        Some("weight" | "running_var") => 1.0,
-        _ => 0.01 * (index as f32).cos(),
-    };
-    let data: Vec<(String, Vec<usize>, Vec<u8>)> = shapes
-        .into_iter()
-        .map(|(name, shape)| {
-            let fan_in = shape[1..].iter().product();
-            let values = (0..shape.iter().product()).flat_map(|index| value(&name, index, fan_in).to_le_bytes());
-            let values = values.collect();
-            (name, shape, values)
-        })
-        .collect();
-    let views = data
-        .iter()
-        .map(|(name, shape, values)| (name, TensorView::new(Dtype::F32, shape.clone(), values.as_slice()).unwrap()));
-    safetensors::serialize(views, None).unwrap()
-}
-
 #[test]
 fn wide_resnet_gives_the_papers_layers() {
-    let backbone = Backbone::wide_resnet(&wide_resnet_weights(), "made up").unwrap();
-    assert_eq!(backbone.name(), "made up");
+    let backbone = Backbone::WideResNet50(WideResNet50::random_with_layer3(0));
+    assert_eq!(backbone.name(), "random 0");
     let (sample, settings) = (sample(0, false), BaselineSettings::default());
     let levels = backbone.levels(&sample.rgb);
     let shapes: Vec<_> = levels.iter().map(|level| (level.side, level.features.cols())).collect();

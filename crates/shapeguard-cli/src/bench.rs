@@ -1,12 +1,14 @@
 //! `shapeguard bench`: what fitting and inspecting cost on this machine.
 
-use std::fmt::Write as _;
-use std::io::Write as _;
+mod growth;
+mod table;
+
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
-use shapeguard::bench::{Cost, InspectionCost, Machine, Series, inspection_cost, log_log_svg, measure, measure_once};
+use shapeguard::bench::{Cost, InspectionCost, Machine, inspection_cost, measure, measure_once};
 use shapeguard::experts::Experts;
 use shapeguard::outputs::RecordVerdict;
 use shapeguard::{Detector, FitInputs, model_file, presets};
@@ -18,9 +20,12 @@ use shapeguard_core::settings::Settings;
 use shapeguard_data::simulator::{Category, simulate_scan_at};
 use shapeguard_data::{ScanSource, atomic_write, write_rgb_png, write_xyz_tiff};
 
+use growth::{GrowthCost, growth, growth_plot};
+use table::table;
+
 use crate::device::{Device, DeviceOption};
 use crate::inspect::{Done, inspect_all, inspect_one, tasks};
-use crate::output::{self, bytes, counted};
+use crate::output;
 use crate::progress::Bars;
 use crate::scans::{ScanOptions, ScanReader, expand};
 
@@ -41,16 +46,6 @@ const SECONDS_PER_SCAN: f64 = 1.0;
 const MOST_SCANS: usize = 2000;
 /// Maps that the metrics are measured on: as many as MVTec 3D-AD has test scans.
 const METRIC_MAPS: usize = 1200;
-/// Good scans of the growth table.
-const GROWTH_SCANS: [usize; 5] = [10, 30, 100, 300, 1000];
-/// Good scans where the growth table varies something else.
-const GROWTH_FIXED_SCANS: usize = 20;
-/// Sides of the experts' image in the growth table.
-const GROWTH_SIDES: [usize; 3] = [224, 320, 448];
-/// What rows with different numbers of good scans are called by.
-const GOOD_SCANS_VARIED: &str = "good scans";
-/// Points of a patch in the growth table.
-const GROWTH_PATCHES: [usize; 4] = [250, 500, 750, 1000];
 
 /// Measure what fitting and inspecting cost on this machine, stage by stage.
 ///
@@ -164,24 +159,6 @@ struct MetricsCost {
     cost: Cost,
 }
 
-/// One row of the growth table.
-#[derive(Debug, Serialize)]
-struct GrowthCost {
-    preset: String,
-    /// Which of the presets asked for: their names may be the same.
-    #[serde(skip)]
-    index: usize,
-    /// What the rows around it differ in.
-    varied: &'static str,
-    good_scans: usize,
-    image_side_px: usize,
-    points_per_patch: usize,
-    fit: Cost,
-    inspect: Cost,
-    sdf_features: usize,
-    rgb_features: usize,
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -247,24 +224,6 @@ fn report(args: &BenchArgs, device: &Device, bars: &Bars) -> Result<Report> {
         report.metrics = Some(metrics_cost(bars));
     }
     Ok(report)
-}
-
-/// The rows that differ in nothing but the number of good scans.
-fn growth_plot(rows: &[GrowthCost]) -> String {
-    let mut series: Vec<Series> = Vec::new();
-    let mut presets: Vec<(usize, &str)> = rows.iter().map(|row| (row.index, row.preset.as_str())).collect();
-    presets.dedup();
-    for (index, preset) in presets {
-        let of_preset: Vec<&GrowthCost> =
-            rows.iter().filter(|row| row.index == index && row.varied == GOOD_SCANS_VARIED).collect();
-        let points = |figure: &dyn Fn(&GrowthCost) -> Option<f64>| -> Vec<(f64, f64)> {
-            of_preset.iter().filter_map(|row| Some((row.good_scans as f64, figure(row)?))).collect()
-        };
-        let name = |what: &str| format!("{preset}: {what}");
-        series.push(Series { name: name("fit, CPU s"), points: points(&|row| row.fit.cpu_seconds) });
-        series.push(Series { name: name("inspect, CPU s"), points: points(&|row| row.inspect.cpu_seconds) });
-    }
-    log_log_svg("Cost over the number of good scans", "good scans", &series)
 }
 
 /// Simulates good scans into a folder; of those larger than [`SCAN_SIDE_PX`] the middle.
@@ -450,165 +409,6 @@ fn metrics_cost(bars: &Bars) -> MetricsCost {
     bars.step();
     bars.end();
     MetricsCost { maps: METRIC_MAPS, cost }
-}
-
-fn growth(
-    category: Category,
-    presets: &[Settings],
-    args: &BenchArgs,
-    device: &Device,
-    bars: &Bars,
-) -> Result<Vec<GrowthCost>> {
-    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let counts: Vec<usize> = GROWTH_SCANS.into_iter().filter(|count| *count <= args.most).collect();
-    ensure!(!counts.is_empty(), "--most: expected at least {}, found {}", GROWTH_SCANS[0], args.most);
-    let most = counts.iter().copied().fold(GROWTH_FIXED_SCANS, usize::max);
-    let mut plans = Vec::new();
-    for settings in presets {
-        let mut variants: Vec<(&str, usize, Settings)> =
-            counts.iter().map(|count| (GOOD_SCANS_VARIED, *count, settings.clone())).collect();
-        for side_px in GROWTH_SIDES {
-            let mut settings = settings.clone();
-            settings.image.side_px = side_px;
-            variants.push(("image side", GROWTH_FIXED_SCANS, settings));
-        }
-        for points_per_patch in GROWTH_PATCHES {
-            let mut settings = settings.clone();
-            settings.patches.points_per_patch = points_per_patch;
-            variants.push(("points of a patch", GROWTH_FIXED_SCANS, settings));
-        }
-        for (varied, _, settings) in &variants {
-            // Before the long work.
-            presets::check(settings)
-                .map_err(|message| anyhow!("{}, varied in {varied}: {message}", settings.preset))?;
-        }
-        plans.push(variants);
-    }
-    let scans = simulated(folder.path(), category, most + 1, 1.0, bars)?;
-    let (test, good) = scans.split_last().context("at least one scan was simulated")?;
-    let mut rows = Vec::new();
-    for (index, variants) in plans.into_iter().enumerate() {
-        bars.begin(&format!("Growth, {}", presets[index].preset), variants.len());
-        for (varied, count, settings) in variants {
-            let reader = args.scans.reader(settings.foreground.method)?;
-            let (detector, fit) = fitted(&settings, &good[..count], &reader, args.wide_resnet, device, &Silent)?;
-            let loaded = reader.load(test)?;
-            let (inspection, inspect) = measure(SECONDS_PER_SCAN, || detector.inspect(&loaded));
-            inspection?;
-            rows.push(GrowthCost {
-                preset: settings.preset.clone(),
-                index,
-                varied,
-                good_scans: count,
-                image_side_px: settings.image.side_px,
-                points_per_patch: settings.patches.points_per_patch,
-                fit,
-                inspect,
-                sdf_features: detector.memory().shape.rows(),
-                rgb_features: detector.memory().appearance.rows(),
-            });
-            bars.step();
-        }
-        bars.end();
-    }
-    Ok(rows)
-}
-
-/// The report as Markdown.
-fn table(report: &Report) -> String {
-    let mut text = String::new();
-    let mut line = |row: String| writeln!(text, "{row}").expect("writing to a string cannot fail");
-    let machine = &report.machine;
-    let peak = machine.fma_gflops_per_cpu_second;
-    line(format!("{}, {}, {}", machine.platform, machine.vector_instructions, counted(machine.threads, "thread")));
-    line(format!(
-        "limits: {peak:.0} GFLOP per CPU second ({:.0} GFLOP/s with all threads); memory read at {:.1} GB/s by one thread, {:.1} by all",
-        machine.fma_gflops_all_threads, machine.read_gb_per_second, machine.read_gb_per_second_all_threads
-    ));
-    if !report.is_on_cpu {
-        line(format!("experts and bank search on {}", report.device));
-    }
-    for preset in &report.presets {
-        let inspection = &preset.inspection;
-        line(format!(
-            "\nPreset `{}` ({} shape expert, {}), scans of {}, {} in the memory\n",
-            preset.preset, preset.shape_expert, preset.appearance_expert, preset.scan_size, preset.good_scans
-        ));
-        line("| stage | wall ms | CPU ms | GMAC | GFLOP per CPU s | of the limit | peak memory |\n|---|---|---|---|---|---|---|".into());
-        for stage in &inspection.stages {
-            let rate = stage.gflops_per_cpu_second().filter(|_| report.is_on_cpu);
-            line(row(stage.stage, &stage.cost, stage.multiply_adds, rate, peak));
-        }
-        let in_all = inspection.multiply_adds();
-        let seconds = inspection.whole.cpu_seconds.filter(|_| report.is_on_cpu);
-        let rate = seconds.map(|seconds| 2e-9 * in_all as f64 / seconds);
-        line(row("**inspection in all**", &inspection.whole, Some(in_all), rate, peak));
-        line(row("reading the files", &preset.reading, None, None, peak));
-        line(row("**files to verdict**", &preset.files_to_verdict, None, None, peak));
-        if let Some(fit) = &preset.fit {
-            line(row(&format!("fit to {}", counted(preset.good_scans, "scan")), fit, None, None, peak));
-        }
-        line(format!(
-            "\n{} points, {} patches, {} cells; memory of {} SDF and {} RGB features, {} of them searched{}",
-            inspection.points,
-            inspection.patches,
-            inspection.cells,
-            inspection.sdf_features,
-            inspection.rgb_features,
-            inspection.rgb_features_searched,
-            preset.model_bytes.map_or_else(String::new, |count| format!("; model file of {}", bytes(count)))
-        ));
-        let stream = &preset.stream;
-        line(format!(
-            "stream of {}: {:.2} a second on {}, {:.2} a second one after the other on one thread: {:.2} times as many",
-            counted(stream.scans, "scan"),
-            stream.stream_scans_per_second,
-            counted(stream.threads, "thread"),
-            stream.one_thread_scans_per_second,
-            stream.ratio
-        ));
-    }
-    if let Some(metrics) = &report.metrics {
-        line(format!(
-            "\nall metrics of {} maps of {IMAGE_SIDE} x {IMAGE_SIDE}: {} CPU s, {} at most (the maps included)",
-            metrics.maps,
-            metrics.cost.cpu_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.2}")),
-            metrics.cost.peak_memory_bytes.map_or_else(|| "-".to_owned(), bytes)
-        ));
-    }
-    if !report.growth.is_empty() {
-        line("\n| preset | good scans | image side | K | SDF / RGB features | fit CPU s | fit memory | inspect CPU ms | inspect memory |\n|---|---|---|---|---|---|---|---|---|".into());
-        for growth in &report.growth {
-            let memory = |cost: &Cost| cost.peak_memory_bytes.map_or_else(|| "-".to_owned(), bytes);
-            line(format!(
-                "| {} | {} | {} | {} | {} / {} | {} | {} | {} | {} |",
-                growth.preset,
-                growth.good_scans,
-                growth.image_side_px,
-                growth.points_per_patch,
-                growth.sdf_features,
-                growth.rgb_features,
-                growth.fit.cpu_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.2}")),
-                memory(&growth.fit),
-                growth.inspect.cpu_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{:.1}", 1e3 * seconds)),
-                memory(&growth.inspect)
-            ));
-        }
-    }
-    text
-}
-
-fn row(name: &str, cost: &Cost, multiply_adds: Option<u64>, rate: Option<f64>, peak: f64) -> String {
-    let milliseconds = |seconds: Option<f64>| seconds.map_or_else(|| "-".to_owned(), |s| format!("{:.2}", 1e3 * s));
-    format!(
-        "| {name} | {} | {} | {} | {} | {} | {} |",
-        milliseconds(Some(cost.wall_seconds)),
-        milliseconds(cost.cpu_seconds),
-        multiply_adds.map_or_else(String::new, |count| format!("{:.3}", 1e-9 * count as f64)),
-        rate.map_or_else(String::new, |rate| format!("{rate:.1}")),
-        rate.map_or_else(String::new, |rate| format!("{:.0} %", 100.0 * rate / peak)),
-        cost.peak_memory_bytes.map_or_else(|| "-".to_owned(), bytes)
-    )
 }
 
 #[cfg(test)]

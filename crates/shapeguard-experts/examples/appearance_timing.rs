@@ -1,5 +1,5 @@
 //! What the appearance expert costs on one core: `cargo run --release -p shapeguard-experts --example appearance_timing`,
-//! with a weight file of Wide-ResNet-50-2 as argument if that is to be timed with real weights instead of constants (which
+//! with a weight file of Wide-ResNet-50-2 as argument if that is to be timed with real weights instead of random ones (which
 //! changes nothing in its time).
 //!
 //! Prints CPU seconds for one image and the rate of multiply-adds, beside the rate of the `gemm` crate at
@@ -8,7 +8,6 @@
 
 use std::time::Instant;
 
-use safetensors::tensor::{Dtype, TensorView};
 use shapeguard_core::grid::{Grid, GridSize};
 use shapeguard_core::matrix::multiply_transposed;
 use shapeguard_core::seams::{AppearanceExpert, IMAGE_SIDE};
@@ -22,7 +21,7 @@ const MEASUREMENT_SECONDS: f64 = 0.3;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let resnet = match std::env::args().nth(1) {
         Some(path) => WideResNet50::from_bytes(&std::fs::read(&path)?, &path)?,
-        None => WideResNet50::from_bytes(&constant_weights()?, "constant")?,
+        None => WideResNet50::random(0),
     };
     let image = Grid::from_fn(GridSize::new(IMAGE_SIDE, IMAGE_SIDE), |row, col| {
         [0.1, 0.2, 0.3].map(|step| ((row * 7 + col * 3) as f32 * step).sin() * 0.5 + 0.5)
@@ -31,66 +30,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     rayon::ThreadPoolBuilder::new().num_threads(1).build()?.install(|| {
         report("gemm 3000x512x512", 3000 * 512 * 512, gemm_seconds());
         let seconds = cpu_seconds(|| drop(efficientnet.describe(&image)));
-        report("EfficientNet-Lite0", efficientnet_multiply_adds(), seconds);
+        report("EfficientNet-Lite0", multiply_adds(&efficientnet), seconds);
         let seconds = cpu_seconds(|| drop(resnet.describe(&image)));
-        report("Wide-ResNet-50-2", wide_resnet_multiply_adds(), seconds);
+        report("Wide-ResNet-50-2", multiply_adds(&resnet), seconds);
         report("gemm 3000x512x512", 3000 * 512 * 512, gemm_seconds());
     });
     Ok(())
 }
 
-/// Multiply-adds of EfficientNet-Lite0 to stride 8: the stem, then expansion, depthwise convolution and projection.
-fn efficientnet_multiply_adds() -> usize {
-    let stem = 27 * 32 * 112 * 112;
-    // inputs, wide, outputs, kernel, input side, output side; the first block does not expand.
-    let blocks = [
-        (0, 32, 16, 3, 112, 112),
-        (16, 96, 24, 3, 112, 56),
-        (24, 144, 24, 3, 56, 56),
-        (24, 144, 40, 5, 56, 28),
-        (40, 240, 40, 5, 28, 28),
-    ];
-    let block = |(inputs, wide, outputs, kernel, from, to): (usize, usize, usize, usize, usize, usize)| {
-        inputs * wide * from * from + (kernel * kernel + outputs) * wide * to * to
-    };
-    stem + blocks.into_iter().map(block).sum::<usize>()
-}
-
-/// Multiply-adds of Wide-ResNet-50-2 to layer 2 as a direct convolution counts them.
-fn wide_resnet_multiply_adds() -> usize {
-    let pixels = [56 * 56, 28 * 28];
-    let first = pixels[0] * (128 * (64 + 2 * 256 + 3 * 9 * 128 + 3 * 256) + 64 * 256);
-    let second = pixels[0] * 256 * 256 + pixels[1] * (256 * (3 * 512 + 4 * 9 * 256 + 4 * 512) + 256 * 512);
-    112 * 112 * 147 * 64 + first + second
-}
-
-/// Weights of the right shapes.
-fn constant_weights() -> Result<Vec<u8>, safetensors::SafeTensorError> {
-    let mut shapes: Vec<(String, Vec<usize>)> = Vec::new();
-    let mut add = |convolution: String, norm: String, shape: [usize; 4]| {
-        shapes.push((format!("{convolution}.weight"), shape.to_vec()));
-        for part in ["weight", "bias", "running_mean", "running_var"] {
-            shapes.push((format!("{norm}.{part}"), vec![shape[0]]));
-        }
-    };
-    add("conv1".into(), "bn1".into(), [64, 3, 7, 7]);
-    for (layer, blocks, inputs, narrow, outputs) in [(1, 3, 64, 128, 256), (2, 4, 256, 256, 512)] {
-        for block in 0..blocks {
-            let prefix = format!("layer{layer}.{block}");
-            let inputs = if block == 0 { inputs } else { outputs };
-            add(format!("{prefix}.conv1"), format!("{prefix}.bn1"), [narrow, inputs, 1, 1]);
-            add(format!("{prefix}.conv2"), format!("{prefix}.bn2"), [narrow, narrow, 3, 3]);
-            add(format!("{prefix}.conv3"), format!("{prefix}.bn3"), [outputs, narrow, 1, 1]);
-        }
-        add(format!("layer{layer}.0.downsample.0"), format!("layer{layer}.0.downsample.1"), [outputs, inputs, 1, 1]);
-    }
-    let bytes = |count: usize| 0.01f32.to_le_bytes().repeat(count);
-    let data: Vec<Vec<u8>> = shapes.iter().map(|(_, shape)| bytes(shape.iter().product())).collect();
-    let views = shapes
-        .iter()
-        .zip(&data)
-        .map(|((name, shape), data)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), data)?)));
-    safetensors::serialize(views.collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?, None)
+fn multiply_adds(expert: &dyn AppearanceExpert) -> usize {
+    expert.multiply_adds(IMAGE_SIDE).expect("the networks count")
 }
 
 fn report(what: &str, multiply_adds: usize, seconds: f64) {

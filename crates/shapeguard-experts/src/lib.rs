@@ -3,4 +3,6 @@
 
 pub mod appearance;
 pub mod peak;
+mod random;
 pub mod shape;
+mod simd;

@@ -3,6 +3,8 @@
 //! Chains of multiply-adds that depend on nothing but registers, as many side by side as hide their latency, with the
 //! same vector instructions as the kernels'.
 
+use crate::simd::{PORTABLE_FUSED, Simd, multiply_add};
+
 /// Independent chains, in vectors: two units with a latency of four to five cycles need ten, and sixteen registers hold
 /// twelve and the two factors.
 const CHAINS: usize = 12;
@@ -15,34 +17,20 @@ const NARROW: usize = 8;
 /// Runs `rounds` rounds of independent multiply-adds on this thread; returns how many multiply-adds that were, and a
 /// value that depends on all of them, so that none is left out.
 pub fn multiply_add_chains(rounds: u64) -> (u64, f32) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let fma = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-        if fma && is_x86_feature_detected!("avx512f") {
-            // SAFETY: the instructions were detected.
-            return (rounds * (CHAINS * WIDE) as u64, unsafe { chains_avx512(rounds) });
-        }
-        if fma {
-            // SAFETY: the instructions were detected.
-            return (rounds * (CHAINS * NARROW) as u64, unsafe { chains_avx2(rounds) });
-        }
-    }
-    (rounds * (CHAINS * NARROW) as u64, chains_portable(rounds))
+    let (width, sum) = match Simd::detect() {
+        // SAFETY: these levels exist only where `Simd::available` detected the instructions.
+        #[cfg(target_arch = "x86_64")]
+        Simd::Avx512 => (WIDE, unsafe { chains_avx512(rounds) }),
+        #[cfg(target_arch = "x86_64")]
+        Simd::Avx2 => (NARROW, unsafe { chains_avx2(rounds) }),
+        Simd::Portable => (NARROW, chains_portable(rounds)),
+    };
+    (rounds * (CHAINS * width) as u64, sum)
 }
 
 /// Name of the vector instructions that [`multiply_add_chains`] and the kernels use.
 pub fn vector_instructions() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let fma = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-        if fma && is_x86_feature_detected!("avx512f") {
-            return "AVX-512";
-        }
-        if fma {
-            return "AVX2 with FMA";
-        }
-    }
-    "portable"
+    Simd::detect().name()
 }
 
 /// The factor draws every chain towards `SUMMAND / (1 - FACTOR)`, so that no value becomes subnormal or infinite.
@@ -81,10 +69,7 @@ fn chains_portable(rounds: u64) -> f32 {
     let mut chains = [[SUMMAND; NARROW]; CHAINS];
     for _ in 0..rounds {
         for chain in &mut chains {
-            // Fused only where the target has it in one instruction.
-            *chain = chain.map(|value| {
-                if cfg!(target_arch = "aarch64") { value.mul_add(FACTOR, SUMMAND) } else { value * FACTOR + SUMMAND }
-            });
+            *chain = chain.map(|value| multiply_add::<PORTABLE_FUSED>(value, FACTOR, SUMMAND));
         }
     }
     chains.into_iter().flatten().sum()

@@ -13,14 +13,14 @@ use shapeguard_core::memory::{DualMemory, SampleFeatures};
 use shapeguard_core::patches::PatchSet;
 use shapeguard_core::resample::Sample;
 use shapeguard_core::sample::Scan;
-use shapeguard_core::scoring::{SampleScores, raw_scores, score};
+use shapeguard_core::scoring::{RawScores, raw_scores, score_maps};
 use shapeguard_core::seams::Progress;
 use shapeguard_core::settings::Settings;
 use shapeguard_core::typical::{SampleTypical, TypicalScores};
 use shapeguard_data::{DataError, scan_digest};
 
 use crate::experts::Experts;
-use crate::pipeline::{NotJudged, StageSeconds, Stopwatch, prepare};
+use crate::pipeline::{NotJudged, PreparedScan, StageSeconds, Stopwatch, prepare};
 
 /// Scans that are prepared at a time before their results are put away, per thread: bounds the memory that
 /// decoded scans take.
@@ -165,6 +165,13 @@ struct GoodScan {
     peak: f32,
 }
 
+/// A training scan that was compared with the memory without its own features.
+struct LeftOut {
+    index: usize,
+    patches: PatchSet,
+    raw: RawScores,
+}
+
 /// What of a prepared scan is kept while fitting.
 struct FitScan {
     patches: PatchSet,
@@ -251,64 +258,64 @@ impl Detector {
         for scan in &validation {
             data.update(scan.digest);
         }
-        if TypicalScores::are_wanted(&settings.memory) {
-            progress.begin("Typical scores: training scans without their own features", train.len());
-            let scorer = Scorer { settings: &settings, experts: &experts, memory: &memory };
-            let all: Vec<usize> = (0..train.len()).collect();
-            let typical = in_chunks(&all, |&i| {
-                let typical = scorer.typical(&train[i], i as u32);
-                progress.step();
-                typical
-            });
-            progress.end();
-            memory.typical = Some(TypicalScores::learn(&typical, &memory));
-        }
-        let scorer = Scorer { settings: &settings, experts: &experts, memory: &memory };
-        let chosen = alignment_choice(train.len(), &settings);
-        progress.begin("Alignment: training scans without their own features", chosen.len());
-        let scored = in_chunks(&chosen, |&i| {
-            let scores = scorer.score(&train[i], Some(i as u32));
+        let basis = if validation.len() >= needed { ThresholdBasis::Validation } else { ThresholdBasis::LeaveOneOut };
+        let training_scans = train.len();
+        let chosen = alignment_choice(training_scans, &settings);
+        let has_typical = TypicalScores::are_wanted(&settings.memory);
+        // Signed distances are most of the work: every scan that any of the following needs is compared once.
+        let is_needed =
+            |i: &usize| has_typical || basis == ThresholdBasis::LeaveOneOut || chosen.binary_search(i).is_ok();
+        let scans: Vec<(usize, FitScan)> = train.into_iter().enumerate().filter(|(i, _)| is_needed(i)).collect();
+        progress.begin("Training scans without their own features", scans.len());
+        let left_out = consumed_in_chunks(scans, |(index, FitScan { patches, features, .. })| {
+            let raw = experts.compare(&features, &patches, &memory, &settings, Some(index as u32));
             progress.step();
-            scores
+            LeftOut { index, patches, raw }
         });
         progress.end();
-        let mut statistics = AlignmentStatistics::default();
-        for scores in &scored {
-            statistics.add(scores, &settings.fusion);
+        if has_typical {
+            let typical: Vec<SampleTypical> = left_out.iter().map(|scan| SampleTypical::of(&scan.raw)).collect();
+            memory.typical = Some(TypicalScores::learn(&typical, &memory));
         }
+        let maps = |raw: &RawScores, patches: &PatchSet| score_maps(raw, patches, &memory, &settings.memory);
+        let is_chosen = |scan: &&LeftOut| chosen.binary_search(&scan.index).is_ok();
+        let of_alignment: Vec<&LeftOut> = left_out.iter().filter(is_chosen).collect();
+        progress.begin("Alignment", of_alignment.len());
+        let mut statistics = AlignmentStatistics::default();
+        for scan in of_alignment {
+            statistics.add(&maps(&scan.raw, &scan.patches), &settings.fusion);
+            progress.step();
+        }
+        progress.end();
         let alignment = statistics.finish()?.check(settings.fusion.rule)?;
-        let total = |scores: &SampleScores| {
-            let maps = fuse(scores, alignment, &settings.fusion);
+        let total = |raw: &RawScores, patches: &PatchSet| {
+            let scores = maps(raw, patches);
+            let maps = fuse(&scores, alignment, &settings.fusion);
             let peak = maps.fused.as_slice().iter().copied().fold(0.0, f32::max);
-            GoodScan { score: sample_scores(scores, &maps, &settings.fusion).fused, peak }
+            GoodScan { score: sample_scores(&scores, &maps, &settings.fusion).fused, peak }
         };
 
         progress.begin("Threshold: validation scans", validation.len());
-        let mut good = in_chunks(&validation, |scan| {
-            let good = total(&scorer.score(scan, None));
+        let mut good = in_chunks(&validation, |FitScan { patches, features, .. }| {
+            let good = total(&experts.compare(features, patches, &memory, &settings, None), patches);
             progress.step();
             good
         });
         progress.end();
-        let basis = if validation.len() >= Threshold::samples_needed(rate) {
-            ThresholdBasis::Validation
-        } else {
-            let rest: Vec<usize> = (0..train.len()).filter(|i| !chosen.contains(i)).collect();
-            progress.begin("Threshold: training scans without their own features", rest.len());
-            good.extend(scored.iter().map(total));
-            good.extend(in_chunks(&rest, |&i| {
-                let good = total(&scorer.score(&train[i], Some(i as u32)));
+        if basis == ThresholdBasis::LeaveOneOut {
+            progress.begin("Threshold: training scans", left_out.len());
+            good.extend(in_chunks(&left_out, |scan| {
+                let good = total(&scan.raw, &scan.patches);
                 progress.step();
                 good
             }));
             progress.end();
-            ThresholdBasis::LeaveOneOut
-        };
+        }
         let good_peak = good.iter().map(|scan| scan.peak).fold(0.0, f32::max);
         let threshold = Threshold::from_good_scores(good.iter().map(|scan| scan.score).collect(), rate, basis)?;
         let provenance = Provenance {
             name: inputs.name.to_owned(),
-            training_scans: train.len(),
+            training_scans,
             validation_scans: validation.len(),
             data_sha256: crate::hex(&data.finalize()),
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -324,15 +331,9 @@ impl Detector {
         let prepared = self.experts.prepare(loaded, &self.settings)?;
         let mut seconds = prepared.seconds;
         let mut watch = Stopwatch::start();
-        let raw = score(
-            &prepared.features,
-            &prepared.patches,
-            &self.memory,
-            &*self.experts.shape,
-            &*self.experts.search,
-            &self.settings.memory,
-            None,
-        );
+        let PreparedScan { sample, patches, features, warnings, .. } = prepared;
+        let compared = self.experts.compare(&features, &patches, &self.memory, &self.settings, None);
+        let raw = score_maps(&compared, &patches, &self.memory, &self.settings.memory);
         seconds.scoring = watch.lap();
         let maps = fuse(&raw, self.alignment, &self.settings.fusion);
         let scores = sample_scores(&raw, &maps, &self.settings.fusion);
@@ -349,10 +350,10 @@ impl Detector {
             scores,
             p_value: self.threshold.p_value(scores.fused),
             maps,
-            sample: prepared.sample,
-            patches: prepared.patches.patches.len(),
+            sample,
+            patches: patches.patches.len(),
             dictionary_size: raw.dictionary_size,
-            warnings: prepared.warnings,
+            warnings,
             seconds,
         })
     }
@@ -409,47 +410,20 @@ impl Experts {
     ///
     /// # Errors
     /// As [`prepare`].
-    pub fn prepare(
-        &self,
-        loaded: &LoadedScan,
-        settings: &Settings,
-    ) -> Result<crate::pipeline::PreparedScan, NotJudged> {
+    pub fn prepare(&self, loaded: &LoadedScan, settings: &Settings) -> Result<PreparedScan, NotJudged> {
         prepare(&loaded.scan, loaded.mask.as_ref(), settings, &*self.shape, &*self.appearance)
     }
-}
 
-/// Scores kept scans against the memories that are being fitted.
-struct Scorer<'a> {
-    settings: &'a Settings,
-    experts: &'a Experts,
-    memory: &'a DualMemory,
-}
-
-impl Scorer<'_> {
-    fn score(&self, scan: &FitScan, leave_out: Option<u32>) -> SampleScores {
-        score(
-            &scan.features,
-            &scan.patches,
-            self.memory,
-            &*self.experts.shape,
-            &*self.experts.search,
-            &self.settings.memory,
-            leave_out,
-        )
-    }
-
-    /// What a scan of the memory scores without its own features.
-    fn typical(&self, scan: &FitScan, leave_out: u32) -> SampleTypical {
-        let raw = raw_scores(
-            &scan.features,
-            &scan.patches,
-            self.memory,
-            &*self.experts.shape,
-            &*self.experts.search,
-            &self.settings.memory,
-            Some(leave_out),
-        );
-        SampleTypical::of(&raw)
+    /// Compares a scan's features with the memory, without those of the sample `leave_out`.
+    fn compare(
+        &self,
+        features: &SampleFeatures,
+        patches: &PatchSet,
+        memory: &DualMemory,
+        settings: &Settings,
+        leave_out: Option<u32>,
+    ) -> RawScores {
+        raw_scores(features, patches, memory, &*self.shape, &*self.search, &settings.memory, leave_out)
     }
 }
 
@@ -472,4 +446,17 @@ pub(crate) fn in_chunks<T: Sync, U: Send>(items: &[T], each: impl Fn(&T) -> U + 
         results.extend(chunk.par_iter().map(&each).collect::<Vec<_>>());
     }
     results
+}
+
+/// As [`in_chunks`]; each item is gone when its result is there.
+fn consumed_in_chunks<T: Send, U: Send>(items: Vec<T>, each: impl Fn(T) -> U + Sync) -> Vec<U> {
+    let mut results = Vec::with_capacity(items.len());
+    let mut items = items.into_iter();
+    loop {
+        let chunk: Vec<T> = items.by_ref().take(SCANS_IN_FLIGHT_PER_THREAD * rayon::current_num_threads()).collect();
+        if chunk.is_empty() {
+            return results;
+        }
+        results.extend(chunk.into_par_iter().map(&each).collect::<Vec<_>>());
+    }
 }

@@ -13,7 +13,7 @@ mod x86;
 use rayon::prelude::*;
 
 use super::map::{FeatureMap, IMAGE_CHANNELS, LANES, Line, Margin, flat};
-use super::simd::{PORTABLE_FUSED, Simd, multiply_add};
+use crate::simd::{PORTABLE_FUSED, Simd, multiply_add};
 
 /// Tasks of one convolution: 14 divides the sides 112, 56 and 28 of all maps.
 const BANDS: usize = 14;

@@ -5,7 +5,7 @@
 
 use super::convolution::{Clamp, FoldedWeights, Geometry};
 use super::map::{LANES, Line};
-use super::simd::{PORTABLE_FUSED, Simd, multiply_add};
+use crate::simd::{PORTABLE_FUSED, Simd, multiply_add};
 
 /// A depthwise convolution with packed weights.
 pub(super) struct Depthwise {

@@ -19,9 +19,9 @@ use super::convolution::{Clamp, FoldedWeights, Geometry};
 use super::inverted_residual::InvertedResidual;
 use super::map::{FeatureMap, LayerMap, Margin};
 use super::network::{FoldedConvolution, Network, Operation};
-use super::simd::Simd;
 use super::weight_file::{AppearanceWeightsError, WeightFile};
 use super::{Normalisation, hex, normalised_image, pooling};
+use crate::simd::Simd;
 
 /// The weight file.
 const WEIGHTS: &[u8] = include_bytes!("../../weights/efficientnet-lite0.safetensors");

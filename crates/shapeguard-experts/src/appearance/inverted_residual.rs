@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::convolution::{Convolution, Source, Target};
 use super::depthwise::Depthwise;
 use super::map::{Buffer, FeatureMap, LANES, Margin};
-use super::simd::Simd;
+use crate::simd::Simd;
 
 /// Tasks of one block. Each task computes the rows that its neighbours share again, so few are better; four
 /// occupy the cores that an industrial PC has.

@@ -11,7 +11,6 @@ mod inverted_residual;
 mod map;
 mod network;
 mod pooling;
-mod simd;
 mod weight_file;
 mod wide_resnet;
 

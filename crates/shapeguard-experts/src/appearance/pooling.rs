@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use shapeguard_core::matrix::Matrix;
 
 use super::map::{FeatureMap, LANES, Margin};
-use super::simd::{PORTABLE_FUSED, Simd, multiply_add};
+use crate::simd::{PORTABLE_FUSED, Simd, multiply_add};
 
 /// Side of the average pooling that comes first (reference value: 3x3, stride 1, no padding).
 const LOCAL_WINDOW: usize = 3;

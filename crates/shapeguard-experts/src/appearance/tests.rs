@@ -10,8 +10,8 @@ use shapeguard_core::seams::{AppearanceExpert, CELL_COUNT, CELL_GRID_SIDE, CELL_
 
 use super::convolution::{Clamp, Convolution, FoldedWeights, Geometry};
 use super::map::{FeatureMap, Margin};
-use super::simd::Simd;
 use super::{AppearanceWeightsError, Network, WideResNet50, efficientnet_lite0};
+use crate::simd::Simd;
 
 /// Share of the largest value: single precision on both sides, summed in a different order.
 const TOLERANCE: f32 = 1e-4;

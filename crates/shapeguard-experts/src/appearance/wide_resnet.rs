@@ -12,10 +12,10 @@ use shapeguard_core::seams::{AppearanceExpert, CELL_PX};
 use super::convolution::{Clamp, Convolution, FoldedWeights, Geometry};
 use super::map::{FeatureMap, LayerMap, Margin};
 use super::network::{FoldedConvolution, Network, Operation};
-use super::simd::Simd;
 use super::weight_file::{AppearanceWeightsError, WeightFile};
 use super::{IMAGENET, hex, normalised_image, pooling};
-use crate::shape::random::SplitMix64;
+use crate::random::SplitMix64;
+use crate::simd::Simd;
 
 /// The network, as errors call it.
 const NETWORK: &str = "Wide-ResNet-50-2";
@@ -99,7 +99,16 @@ impl WideResNet50 {
 
     /// A network with random weights: as costly as the trained one, and of no other use.
     pub fn random(seed: u64) -> Self {
-        Self::pack(Weights::random(seed), format!("random {seed}"), String::new())
+        Self::draw(seed, CELL_LAYERS)
+    }
+
+    /// As [`WideResNet50::random`], with layer 3.
+    pub fn random_with_layer3(seed: u64) -> Self {
+        Self::draw(seed, LAYERS.len())
+    }
+
+    fn draw(seed: u64, layers: usize) -> Self {
+        Self::pack(Weights::random(seed, layers), format!("random {seed}"), String::new())
     }
 
     fn pack(weights: Weights, name: String, sha256: String) -> Self {
@@ -208,8 +217,8 @@ impl Weights {
         Ok(Self { stem, layers })
     }
 
-    /// Draws those of the layers that describe cells.
-    fn random(seed: u64) -> Self {
+    /// Draws the stem and the first layers.
+    fn random(seed: u64, layers: usize) -> Self {
         let mut random = SplitMix64(seed);
         let mut convolution = |[inputs, outputs]: [usize; 2], geometry: Geometry, clamp: Clamp| {
             let fan_in = inputs * geometry.kernel.pow(2);
@@ -231,8 +240,7 @@ impl Weights {
                 downsample: (index == 0).then(|| convolution([inputs, outputs], strided, Clamp::NONE)),
             }
         };
-        let layers =
-            LAYERS[..CELL_LAYERS].iter().map(|layer| (0..layer.blocks).map(|index| block(layer, index)).collect());
+        let layers = LAYERS[..layers].iter().map(|layer| (0..layer.blocks).map(|index| block(layer, index)).collect());
         Self { stem, layers: layers.collect() }
     }
 }
@@ -278,7 +286,7 @@ pub(super) fn network(bytes: &[u8]) -> Result<Network, AppearanceWeightsError> {
 
 /// The network of [`WideResNet50::random`].
 pub(super) fn random_network(seed: u64) -> Network {
-    network_of(Weights::random(seed))
+    network_of(Weights::random(seed, CELL_LAYERS))
 }
 
 fn network_of(weights: Weights) -> Network {

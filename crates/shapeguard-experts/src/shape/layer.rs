@@ -9,6 +9,8 @@
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use crate::simd::Simd;
+
 /// Outputs of a panel: two AVX-512 registers, or four AVX2 registers.
 pub(super) const PANEL: usize = 32;
 /// Values of a cache line of 64 bytes.
@@ -42,39 +44,6 @@ impl Buffer {
 fn flat(lines: &[Line]) -> &[f32] {
     // SAFETY: a `Line` is exactly LINE `f32` values (repr(C), 64 bytes of size and alignment).
     unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), lines.len() * LINE) }
-}
-
-/// Which instructions the products use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Simd {
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    Portable,
-}
-
-impl Simd {
-    /// All that this machine can run, the fastest first.
-    pub(super) fn available() -> Vec<Self> {
-        let mut levels = Vec::new();
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx512f") {
-                levels.push(Self::Avx512);
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                levels.push(Self::Avx2);
-            }
-        }
-        levels.push(Self::Portable);
-        levels
-    }
-
-    /// The fastest that this machine can run.
-    pub(super) fn detect() -> Self {
-        Self::available()[0]
-    }
 }
 
 /// What becomes of a layer's sums.

@@ -7,7 +7,6 @@
 
 mod architecture;
 mod layer;
-pub(crate) mod random;
 mod weight_file;
 
 #[cfg(test)]
@@ -24,7 +23,9 @@ pub use architecture::{ArchitectureError, ShapeArchitecture};
 pub use weight_file::{FORMAT as WEIGHT_FORMAT, ShapeWeightsError, VERSION as WEIGHT_VERSION, WeightPrecision};
 
 use architecture::COORDINATES;
-use layer::{Buffer, Finish, Layer, Rows, Simd, Step, forward_all};
+use layer::{Buffer, Finish, Layer, Rows, Step, forward_all};
+
+use crate::simd::Simd;
 
 /// Names that [`builtin`] knows.
 pub const BUILTIN_NAMES: [&str; 2] = ["paper", "compact"];

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use safetensors::SafeTensors;
 
-use super::layer::Simd;
 use super::*;
+use crate::simd::Simd;
 
 /// Layers that fill no panel and no tile, to exercise every remainder.
 fn odd_architecture() -> ShapeArchitecture {

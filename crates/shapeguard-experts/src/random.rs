@@ -1,8 +1,8 @@
-//! Untrained experts with reproducible weights, for tests and benches.
+//! Reproducible weights for untrained experts, for tests and benches.
 
 use std::collections::BTreeMap;
 
-use super::{PointNetNif, ShapeArchitecture};
+use crate::shape::{PointNetNif, ShapeArchitecture};
 
 impl PointNetNif {
     /// An untrained expert for tests and benches: He initialisation (normal, deviation sqrt(2 / inputs)), biases of the

@@ -2,7 +2,7 @@
 
 /// A set of vector instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Simd {
+pub(crate) enum Simd {
     #[cfg(target_arch = "x86_64")]
     Avx512,
     #[cfg(target_arch = "x86_64")]
@@ -12,7 +12,7 @@ pub(super) enum Simd {
 
 impl Simd {
     /// All that this machine can run, the fastest first.
-    pub(super) fn available() -> Vec<Self> {
+    pub(crate) fn available() -> Vec<Self> {
         let mut levels = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
@@ -29,16 +29,27 @@ impl Simd {
     }
 
     /// The fastest that this machine can run.
-    pub(super) fn detect() -> Self {
+    pub(crate) fn detect() -> Self {
         Self::available()[0]
+    }
+
+    /// What people call it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "AVX-512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "AVX2 with FMA",
+            Self::Portable => "portable",
+        }
     }
 }
 
 /// `x * w + sum`, rounded once if `FUSED`: only where the processor does that in one instruction.
 #[inline(always)]
-pub(super) fn multiply_add<const FUSED: bool>(x: f32, w: f32, sum: f32) -> f32 {
+pub(crate) fn multiply_add<const FUSED: bool>(x: f32, w: f32, sum: f32) -> f32 {
     if FUSED { x.mul_add(w, sum) } else { x * w + sum }
 }
 
 /// Whether portable code may fuse.
-pub(super) const PORTABLE_FUSED: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
+pub(crate) const PORTABLE_FUSED: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
