@@ -258,6 +258,12 @@ impl Detector {
         for scan in &validation {
             data.update(scan.digest);
         }
+        if settings.memory.appearance_share < 1.0 {
+            progress.begin("RGB bank: coreset", 1);
+            memory.thin_appearance(settings.memory.appearance_share, settings.seed);
+            progress.step();
+            progress.end();
+        }
         let basis = if validation.len() >= needed { ThresholdBasis::Validation } else { ThresholdBasis::LeaveOneOut };
         let training_scans = train.len();
         let chosen = alignment_choice(training_scans, &settings);
