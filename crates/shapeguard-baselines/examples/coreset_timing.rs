@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use rand::{RngExt, SeedableRng};
 use shapeguard_baselines::BaselineSettings;
-use shapeguard_baselines::coreset::greedy_coreset;
+use shapeguard_core::coreset::greedy_coreset;
 use shapeguard_core::matrix::Matrix;
 
 /// Features of one clump.

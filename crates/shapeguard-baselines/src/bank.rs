@@ -6,11 +6,11 @@
 //! the features nearest to the one that the cell was matched with (itself included), and d(m) the cell's distance from each. It is computed as
 //! `1 - 1 / sum of exp(d(m) - s*)`, which does not overflow. The search is exact.
 
+use shapeguard_core::coreset::greedy_coreset;
 use shapeguard_core::matrix::Matrix;
 use shapeguard_core::memory::ExactSearch;
 use shapeguard_core::seams::BankSearch;
 
-use crate::coreset::greedy_coreset;
 use crate::settings::BankSettings;
 
 /// The features that samples are compared with.

@@ -9,7 +9,6 @@ pub mod backbone;
 pub mod bank;
 pub mod btf;
 pub mod cells;
-pub mod coreset;
 pub mod fpfh;
 pub mod padim;
 pub mod patchcore;

@@ -1,7 +1,7 @@
 //! PatchCore on colour.
 //!
 //! Source: Roth, Pemula, Zepeda, Schölkopf, Brox, Gehler, "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022:
-//! section 3.1 is here (locally aware patch features), 3.2 in `coreset.rs`, 3.3 in `bank.rs`.
+//! section 3.1 is here (locally aware patch features), 3.2 in core's `coreset.rs`, 3.3 in `bank.rs`.
 //!
 //! Differs: features are those of the 28 x 28 cells whatever the network; with Wide-ResNet-50-2 these are the paper's
 //! (layer 2's grid, layer 3 brought to it bilinearly), with the embedded network the finer of its two maps is averaged to

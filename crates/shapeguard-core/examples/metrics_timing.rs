@@ -35,7 +35,8 @@ fn main() -> Result<()> {
         let some = fastest(|| ExactSearch.nearest(&bank, Some(&every_third), &queries, k));
         let neighbours = ExactSearch.nearest(&bank, None, &queries, k);
         let settings = Settings::preset(Preset::Paper).memory;
-        let codes = fastest(|| rebuild_features(&queries, &bank, &neighbours, &settings));
+        let codes =
+            fastest(|| rebuild_features(&queries, &bank, &neighbours, settings.shape_coding, settings.nonzeros));
         writeln!(
             out,
             "{name} search {patches} x ({rows} x {dim}), k {k}: {all:.2} ms; two thirds allowed: {some:.2} ms; sparse codes: {codes:.2} ms"

@@ -7,6 +7,7 @@
 
 pub mod alignment;
 pub mod calibration;
+pub mod coreset;
 pub mod expert_inputs;
 pub mod foreground;
 pub mod fusion;

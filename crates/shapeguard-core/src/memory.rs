@@ -5,8 +5,13 @@ mod search;
 
 pub use search::{Candidate, ExactSearch, Proposal, choose, product_error};
 
+use crate::coreset::greedy_coreset;
 use crate::matrix::Matrix;
 use crate::typical::TypicalScores;
+
+/// Dimensions that a coreset's distances are computed in, by random projection: a ratio of distances then strays by about
+/// 1 / sqrt(2 * 128), some percent. Shorter features are taken as they are.
+const CORESET_DIM: usize = 128;
 
 /// The features of one sample.
 #[derive(Clone, Debug)]
@@ -37,7 +42,8 @@ pub struct DualMemory {
     pub shape: Matrix,
     /// Which sample each SDF feature is from, ascending.
     pub shape_sample: Vec<u32>,
-    /// RGB bank, `[n_appearance, appearance_dim]`: the cells that some patch uses, sample after sample, cell by cell.
+    /// RGB bank, `[n_appearance, appearance_dim]`: the cells that some patch uses, or those that thinning left of them, sample
+    /// after sample, cell by cell.
     pub appearance: Matrix,
     /// Which sample each RGB feature is from, ascending.
     pub appearance_sample: Vec<u32>,
@@ -77,6 +83,31 @@ impl DualMemory {
             self.link_rows.extend(cells.iter().map(|cell| row_of_cell[*cell as usize]));
             self.link_starts.push(self.link_rows.len() as u32);
         }
+    }
+
+    /// Keeps a share of the RGB features, rounded, but at least one: a greedy coreset, whose start and projection come from
+    /// `seed`. An SDF feature loses its links to those that go, and may be left with none.
+    pub fn thin_appearance(&mut self, share: f64, seed: u64) {
+        let count = (self.appearance.rows() as f64 * share).round() as usize;
+        if count >= self.appearance.rows() {
+            return;
+        }
+        let mut kept = greedy_coreset(&self.appearance, count, CORESET_DIM, seed).rows;
+        kept.sort_unstable();
+        let mut new_row = vec![None; self.appearance.rows()];
+        for (new, old) in (0u32..).zip(&kept) {
+            new_row[*old as usize] = Some(new);
+        }
+        let mut link_rows = Vec::new();
+        let mut link_starts = vec![0];
+        for shape_row in 0..self.shape.rows() as u32 {
+            link_rows.extend(self.links(shape_row).iter().filter_map(|row| new_row[*row as usize]));
+            link_starts.push(link_rows.len() as u32);
+        }
+        (self.link_rows, self.link_starts) = (link_rows, link_starts);
+        self.appearance = self.appearance.select_rows(kept.iter().map(|row| *row as usize));
+        self.appearance_sample = kept.iter().map(|row| self.appearance_sample[*row as usize]).collect();
+        self.appearance_cell = kept.iter().map(|row| self.appearance_cell[*row as usize]).collect();
     }
 
     /// Number of samples (those without a patch don't count).
@@ -151,6 +182,41 @@ mod tests {
         assert_eq!(memory.linked_rows([2, 1, 2]), [1, 2, 3, 4]);
         assert_eq!(memory.shape_rows_without(0), [2]);
         assert_eq!(memory.appearance_rows_without(1), [0, 1, 2]);
+    }
+
+    #[test]
+    fn thinning_keeps_what_differs_most_and_renumbers_the_links() {
+        let mut memory = DualMemory::default();
+        // Colours 1, 3 and 5; 10 and 11; 5 and 9.
+        memory.add(&sample(0.0, vec![vec![1, 3], vec![3, 5]]));
+        memory.add(&sample(1.0, vec![vec![0, 1], vec![1]]));
+        memory.add(&sample(0.4, vec![vec![1], vec![5]]));
+        let full = memory.clone();
+        memory.thin_appearance(1.0, 0);
+        assert_eq!(memory, full);
+        // Three of seven: from whichever one, the two ends are among them.
+        memory.thin_appearance(0.4, 0);
+        assert_eq!(memory.appearance.as_slice(), &[1.0, 5.0, 11.0]);
+        assert_eq!(memory.appearance_sample, [0, 0, 1]);
+        assert_eq!(memory.appearance_cell, [1, 5, 1]);
+        assert_eq!(memory.link_starts, [0, 1, 2, 3, 4, 4, 4]);
+        assert_eq!(memory.link_rows, [0, 1, 2, 2]);
+        assert!(memory.links(5).is_empty());
+        assert_eq!(memory.linked_rows([4, 5]), [0u32; 0]);
+        assert_eq!(memory.appearance_rows_without(1), [0, 1]);
+        // SDF features stay, and so does the number of samples, though the last one has no colour left.
+        assert_eq!((&memory.shape, &memory.shape_sample), (&full.shape, &full.shape_sample));
+        assert_eq!(memory.sample_count(), 3);
+    }
+
+    #[test]
+    fn one_feature_at_least_is_left() {
+        let mut memory = DualMemory::default();
+        memory.thin_appearance(0.5, 0);
+        assert_eq!(memory, DualMemory::default());
+        memory.add(&sample(0.0, vec![vec![1, 3]]));
+        memory.thin_appearance(1e-9, 0);
+        assert_eq!((memory.appearance.rows(), memory.link_rows.len()), (1, 1));
     }
 
     #[test]

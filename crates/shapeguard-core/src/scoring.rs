@@ -100,7 +100,8 @@ pub fn raw_scores(
     leave_out: Option<u32>,
 ) -> RawScores {
     let patch_neighbours = shape_neighbours(&features.shape, memory, search, settings, leave_out);
-    let rebuilt = rebuild_features(&features.shape, &memory.shape, &patch_neighbours, settings);
+    let (coding, nonzeros) = (settings.shape_coding, settings.nonzeros);
+    let rebuilt = rebuild_features(&features.shape, &memory.shape, &patch_neighbours, coding, nonzeros);
     let points = normalised_patch_points(patches);
     let distances = expert.signed_distances(&rebuilt.features, &points, patches.points_per_patch);
 
@@ -156,7 +157,7 @@ pub struct RebuiltFeatures {
     pub residuals: Vec<f32>,
 }
 
-/// Rebuilds every feature from its neighbours in a bank.
+/// Rebuilds every feature from its neighbours in a bank, as `coding` says, a sparse code with at most `nonzeros` atoms.
 ///
 /// # Shapes
 /// - `features`: `[n, d]`, `bank`: `[m, d]`, `neighbours`: `n` lists
@@ -164,12 +165,13 @@ pub fn rebuild_features(
     features: &Matrix,
     bank: &Matrix,
     neighbours: &[Vec<Neighbour>],
-    settings: &MemorySettings,
+    coding: Coding,
+    nonzeros: usize,
 ) -> RebuiltFeatures {
     let codes: Vec<SparseCode> = neighbours
         .par_iter()
         .enumerate()
-        .map(|(row, neighbours)| rebuild(features.row(row), bank, neighbours, settings))
+        .map(|(row, neighbours)| rebuild(features.row(row), bank, neighbours, coding, nonzeros))
         .collect();
     let residuals = codes.iter().map(|code| code.residual).collect();
     let rebuilt = codes.into_iter().flat_map(|code| code.reconstruction).collect();
@@ -178,8 +180,14 @@ pub fn rebuild_features(
 
 /// Rebuilds one feature from its neighbours, nearest first; the code's atoms are rows of the bank. Without a
 /// neighbour the code is empty and rebuilds zero.
-pub fn rebuild(feature: &[f32], bank: &Matrix, neighbours: &[Neighbour], settings: &MemorySettings) -> SparseCode {
-    match (settings.coding, neighbours.first()) {
+pub fn rebuild(
+    feature: &[f32],
+    bank: &Matrix,
+    neighbours: &[Neighbour],
+    coding: Coding,
+    nonzeros: usize,
+) -> SparseCode {
+    match (coding, neighbours.first()) {
         (Coding::NearestNeighbour, Some(nearest)) => SparseCode {
             atoms: vec![nearest.row],
             coefficients: vec![1.0],
@@ -188,7 +196,7 @@ pub fn rebuild(feature: &[f32], bank: &Matrix, neighbours: &[Neighbour], setting
         },
         _ => {
             let atoms = bank.select_rows(neighbours.iter().map(|neighbour| neighbour.row as usize));
-            let mut code = orthogonal_matching_pursuit(feature, &atoms, settings.nonzeros);
+            let mut code = orthogonal_matching_pursuit(feature, &atoms, nonzeros);
             for atom in &mut code.atoms {
                 *atom = neighbours[*atom as usize].row;
             }

@@ -146,8 +146,12 @@ pub struct MemorySettings {
     pub appearance_neighbours: usize,
     /// Non-zero coefficients of a sparse code.
     pub nonzeros: usize,
-    /// How a feature is rebuilt.
-    pub coding: Coding,
+    /// How a patch's feature is rebuilt.
+    pub shape_coding: Coding,
+    /// How a cell's feature is rebuilt.
+    pub appearance_coding: Coding,
+    /// Share of the RGB features that the bank keeps, chosen by a greedy coreset; 1 keeps all (paper).
+    pub appearance_share: f64,
     /// Compare a cell only with colours seen on similar shapes; `false` searches the whole RGB bank.
     pub shape_guided: bool,
     /// How a pixel's SDF score is made of the patches that share it.
@@ -259,7 +263,9 @@ impl Settings {
                 shape_neighbours: 10,
                 appearance_neighbours: 5,
                 nonzeros: 3,
-                coding: Coding::Sparse,
+                shape_coding: Coding::Sparse,
+                appearance_coding: Coding::Sparse,
+                appearance_share: 1.0,
                 shape_guided: true,
                 overlap_rule: OverlapRule::Minimum,
                 shape_typical_power: 0.0,

@@ -80,13 +80,15 @@ impl TypicalScores {
     /// Of all samples of a memory, each scored without any feature of its own, in the memory's order.
     ///
     /// # Panics
-    /// If there is not one score for each feature of the memory: a bug of the caller.
+    /// If a feature of the memory has no score: a bug of the caller.
     pub fn learn(samples: &[SampleTypical], memory: &DualMemory) -> Self {
         let all =
             |kind: fn(&SampleTypical) -> &Vec<f32>| Typical::new(samples.iter().flat_map(kind).copied().collect());
-        let typical = Self { distance: all(|s| &s.distance), residual: all(|s| &s.residual), cell: all(|s| &s.cell) };
+        // A thinned bank has only some of a sample's cells.
+        let rows = memory.appearance_sample.iter().zip(&memory.appearance_cell);
+        let cell = Typical::new(rows.map(|(sample, cell)| samples[*sample as usize].of_cell(*cell)).collect());
+        let typical = Self { distance: all(|s| &s.distance), residual: all(|s| &s.residual), cell };
         assert_eq!(typical.distance.values.len(), memory.shape.rows(), "each SDF feature needs its typical score");
-        assert_eq!(typical.cell.values.len(), memory.appearance.rows(), "each RGB feature needs its typical score");
         typical
     }
 
@@ -103,6 +105,9 @@ impl TypicalScores {
 pub struct SampleTypical {
     distance: Vec<f32>,
     residual: Vec<f32>,
+    /// The cells that were compared, ascending.
+    cells: Vec<u32>,
+    /// The residual of each of them.
     cell: Vec<f32>,
 }
 
@@ -116,8 +121,14 @@ impl SampleTypical {
         Self {
             distance: raw.distances.chunks(raw.points_per_patch.max(1)).map(mean_square).collect(),
             residual: raw.patch_residuals.clone(),
+            cells: raw.cells.clone(),
             cell: raw.cell_residuals.clone(),
         }
+    }
+
+    fn of_cell(&self, cell: u16) -> f32 {
+        let at = self.cells.binary_search(&cell.into());
+        self.cell[at.expect("each RGB feature of the memory is of a cell of its sample")]
     }
 }
 

@@ -113,7 +113,8 @@ pub fn inspection_cost(detector: &Detector, loaded: &LoadedScan) -> Result<Inspe
 
     let ((neighbours, rebuilt), cost) = measure(SECONDS_PER_STAGE, || {
         let neighbours = shape_neighbours(&features.shape, memory, &*experts.search, &settings.memory, None);
-        let rebuilt = rebuild_features(&features.shape, &memory.shape, &neighbours, &settings.memory);
+        let (coding, nonzeros) = (settings.memory.shape_coding, settings.memory.nonzeros);
+        let rebuilt = rebuild_features(&features.shape, &memory.shape, &neighbours, coding, nonzeros);
         (neighbours, rebuilt)
     });
     push("SDF search, sparse codes", cost, Some(patches.patches.len() * memory.shape.rows() * memory.shape.cols()));

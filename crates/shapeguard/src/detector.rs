@@ -258,6 +258,12 @@ impl Detector {
         for scan in &validation {
             data.update(scan.digest);
         }
+        if settings.memory.appearance_share < 1.0 {
+            progress.begin("RGB bank: coreset", 1);
+            memory.thin_appearance(settings.memory.appearance_share, settings.seed);
+            progress.step();
+            progress.end();
+        }
         let basis = if validation.len() >= needed { ThresholdBasis::Validation } else { ThresholdBasis::LeaveOneOut };
         let training_scans = train.len();
         let chosen = alignment_choice(training_scans, &settings);
@@ -428,7 +434,7 @@ impl Experts {
 }
 
 /// The training samples that the alignment is computed on: all, or a seeded choice; ascending.
-fn alignment_choice(n: usize, settings: &Settings) -> Vec<usize> {
+pub fn alignment_choice(n: usize, settings: &Settings) -> Vec<usize> {
     let wanted = settings.fusion.alignment_samples;
     if n <= wanted {
         return (0..n).collect();
@@ -440,7 +446,7 @@ fn alignment_choice(n: usize, settings: &Settings) -> Vec<usize> {
 }
 
 /// Maps in parallel, a bounded number at a time, in order.
-pub(crate) fn in_chunks<T: Sync, U: Send>(items: &[T], each: impl Fn(&T) -> U + Sync) -> Vec<U> {
+pub fn in_chunks<T: Sync, U: Send>(items: &[T], each: impl Fn(&T) -> U + Sync) -> Vec<U> {
     let mut results = Vec::with_capacity(items.len());
     for chunk in items.chunks(SCANS_IN_FLIGHT_PER_THREAD * rayon::current_num_threads()) {
         results.extend(chunk.par_iter().map(&each).collect::<Vec<_>>());

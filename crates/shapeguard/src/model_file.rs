@@ -30,7 +30,7 @@ use container::{Container, Fault, Tensor, Tensors, Values, digest};
 /// What a header says it is.
 const FORMAT: &str = "shapeguard-model";
 /// The newest version that this program reads and the one that it writes; the older ones are read too.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Names of the tensors that only models with typical scores have.
 const SDF_TYPICAL_DISTANCE: &str = "sdf_typical_distance";
 const SDF_TYPICAL_RESIDUAL: &str = "sdf_typical_residual";
@@ -255,8 +255,11 @@ fn header(container: &Container, path: &Path) -> Result<Header, ModelFileError> 
         return Err(invalid("expected the version 1 or later, found 0".into()));
     }
     let mut header: serde_json::Value = serde_json::from_str(text).map_err(damaged)?;
-    if any.version == 1 {
+    if any.version < 2 {
         upgrade_from_1(&mut header).map_err(invalid)?;
+    }
+    if any.version < 3 {
+        upgrade_from_2(&mut header).map_err(invalid)?;
     }
     let header: Header = serde_json::from_value(header).map_err(damaged)?;
     presets::check(&header.settings).map_err(|message| invalid(format!("its settings make no sense: {message}")))?;
@@ -279,6 +282,29 @@ fn upgrade_from_1(header: &mut serde_json::Value) -> Result<(), String> {
         ("memory", Some("residual_power"), json!(memory.residual_power)),
         ("fusion", Some("rule"), json!(fusion.rule)),
     ];
+    add_settings(header, added, 1)
+}
+
+/// Adds the settings that versions 1 and 2 did not have: one coding was both experts', and all features were kept.
+fn upgrade_from_2(header: &mut serde_json::Value) -> Result<(), String> {
+    let paper = Settings::preset(Preset::Paper);
+    let memory = header.pointer_mut("/settings/memory").and_then(serde_json::Value::as_object_mut);
+    let coding = memory.and_then(|memory| memory.remove("coding"));
+    let coding = coding.ok_or("its header has no setting memory.coding, which versions 1 and 2 had")?;
+    let added = [
+        ("memory", Some("shape_coding"), coding.clone()),
+        ("memory", Some("appearance_coding"), coding),
+        ("memory", Some("appearance_share"), json!(paper.memory.appearance_share)),
+    ];
+    add_settings(header, added, 2)
+}
+
+/// Adds settings by group and key, or whole groups; none of them may be there, as `version` did not have them.
+fn add_settings<const N: usize>(
+    header: &mut serde_json::Value,
+    added: [(&str, Option<&str>, serde_json::Value); N],
+    version: u32,
+) -> Result<(), String> {
     for (group, key, value) in added {
         let settings = header.get_mut("settings").and_then(serde_json::Value::as_object_mut);
         let (place, key) = match key {
@@ -287,7 +313,7 @@ fn upgrade_from_1(header: &mut serde_json::Value) -> Result<(), String> {
         };
         let Some(place) = place else { return Err(format!("its header has no settings of the group {group:?}")) };
         if place.insert(key.to_owned(), value).is_some() {
-            return Err(format!("its header has the setting {group}.{key}, which version 1 did not have"));
+            return Err(format!("its header has the setting {group}.{key}, which version {version} did not have"));
         }
     }
     Ok(())

@@ -223,6 +223,10 @@ pub fn check(s: &Settings) -> Result<(), String> {
             "patches.points_per_patch and patches.overlap make up to {patches} patches of an image of {side} pixels, which with their cells and neighbours take more memory than one scan may; set points_per_patch higher or overlap lower"
         ));
     }
+    let share = s.memory.appearance_share;
+    if !(share > 0.0 && share <= 1.0) {
+        return Err(format!("memory.appearance_share must be above 0 and at most 1, found {share}"));
+    }
     for (key, share) in [
         ("foreground.plane_min_support", f64::from(s.foreground.plane_min_support)),
         ("threshold.false_reject_rate", s.threshold.false_reject_rate),
@@ -293,6 +297,11 @@ mod tests {
             ("patches.overlap=1\nseed=2", "expected usize"),
             ("foreground.method=magic", "unknown variant"),
             ("threshold.false_reject_rate=1.5", "must lie between 0 and 1"),
+            ("memory.coding=sparse", "there is no setting memory.coding"),
+            ("memory.shape_coding=dense", "unknown variant"),
+            ("memory.appearance_share=0", "memory.appearance_share must be above 0 and at most 1, found 0"),
+            ("memory.appearance_share=1.01", "memory.appearance_share must be above 0 and at most 1"),
+            ("memory.appearance_share=nan", "memory.appearance_share must be above 0 and at most 1"),
         ];
         for (change, expected) in cases {
             let error = load_with("default", &[change.to_owned()]).unwrap_err().to_string();

@@ -10,7 +10,7 @@ use crate::settings::MemorySettings;
 
 /// The RGB rows that a sample is compared with, ascending, without those of the sample `leave_out`; `None` is the
 /// whole bank. Guided by shape, it is the union of the cells of **all** neighbours of all patches, not only of the
-/// few that a sparse code uses.
+/// few that a sparse code uses. In a thinned bank it may be empty ([`cell_residuals`]).
 pub fn dictionary(
     neighbours: &[Vec<Neighbour>],
     memory: &DualMemory,
@@ -51,7 +51,8 @@ pub fn cell_residuals(
 ) -> CellResiduals {
     let queries = appearance.select_rows(cells.iter().map(|cell| *cell as usize));
     let neighbours = search.nearest(&memory.appearance, dictionary, &queries, settings.appearance_neighbours);
-    let rebuilt = rebuild_features(&queries, &memory.appearance, &neighbours, settings);
+    let (coding, nonzeros) = (settings.appearance_coding, settings.nonzeros);
+    let rebuilt = rebuild_features(&queries, &memory.appearance, &neighbours, coding, nonzeros);
     CellResiduals { neighbours, residuals: rebuilt.residuals }
 }
 

@@ -25,6 +25,11 @@ fn settings() -> MemorySettings {
     Settings::preset(Preset::Paper).memory
 }
 
+/// Nearest neighbours in both banks.
+fn nearest_neighbours() -> MemorySettings {
+    MemorySettings { shape_coding: Coding::NearestNeighbour, appearance_coding: Coding::NearestNeighbour, ..settings() }
+}
+
 /// Three pixels in two patches that share the middle one.
 fn two_patches() -> PatchSet {
     PatchSet {
@@ -71,7 +76,7 @@ fn a_known_sample_is_rebuilt_without_rest() {
 #[test]
 fn a_sample_left_out_meets_none_of_its_own_features() {
     let known = features([[1.0, 0.0], [0.0, 1.0]], 1.0, [vec![3, 4], vec![4, 5]]);
-    let nearest = MemorySettings { coding: Coding::NearestNeighbour, ..settings() };
+    let nearest = nearest_neighbours();
     let scores = score_with(&known, &nearest, Some(0));
     // The nearest of the other sample are [2, 0] and [0, 2]; colours [7, 2] and [8, 2].
     assert_eq!(scores.shape.sample_score, 1.0);
@@ -81,6 +86,68 @@ fn a_sample_left_out_meets_none_of_its_own_features() {
     let unguided = score_with(&known, &MemorySettings { shape_guided: false, ..nearest.clone() }, Some(0));
     assert_eq!(unguided.dictionary_size, 2);
     assert_eq!(score_with(&known, &MemorySettings { shape_guided: false, ..nearest }, None).dictionary_size, 5);
+}
+
+#[test]
+fn each_bank_has_its_own_coding() {
+    let known = features([[1.5, 0.0], [0.0, 1.5]], 1.5, [vec![3, 4], vec![4, 5]]);
+    let of = |shape_coding, appearance_coding| {
+        let settings = MemorySettings { shape_coding, appearance_coding, ..settings() };
+        let scores = score_with(&known, &settings, None);
+        (scores.shape.sample_score, scores.appearance.sample_score)
+    };
+    // Both features lie between rows of the bank: their multiples in shape, [3, 1] to [8, 2] in colour. The nearest is 0.5 away.
+    let (sparse, nearest) = (Coding::Sparse, Coding::NearestNeighbour);
+    let (neither, both) = (of(sparse, sparse), of(nearest, nearest));
+    assert!(neither.0 < 1e-6 && neither.1 < 1e-5, "{neither:?}");
+    assert_eq!(both, (0.5, 0.5));
+    assert_eq!(of(nearest, sparse), (both.0, neither.1));
+    assert_eq!(of(sparse, nearest), (neither.0, both.1));
+}
+
+#[test]
+fn a_thinned_bank_without_a_link_leaves_the_cells_as_long_as_they_are() {
+    let mut memory = memory();
+    // Only the cell 3 of the first sample, [3, 1], or one other is left.
+    memory.thin_appearance(0.1, 0);
+    let left = memory.appearance_sample[0];
+    let known = features([[1.0, 0.0], [0.0, 1.0]], 1.0, [vec![3, 4], vec![4, 5]]);
+    let score_without = |leave_out: u32, shape_guided: bool| {
+        let settings = MemorySettings { shape_guided, ..settings() };
+        score(&known, &two_patches(), &memory, &Ramp, &ExactSearch, &settings, Some(leave_out))
+    };
+    for shape_guided in [true, false] {
+        // Without that sample nothing is left to compare a cell with: nothing rebuilds it.
+        let scores = score_without(left, shape_guided);
+        assert_eq!(scores.dictionary_size, 0);
+        assert_eq!(scores.cells[(0, 5)], (25.0f32 + 1.0).sqrt());
+        // Without the other one, one feature.
+        assert_eq!(score_without(1 - left, shape_guided).dictionary_size, 1);
+    }
+}
+
+#[test]
+fn typical_scores_follow_a_thinned_bank() {
+    let mut memory = memory();
+    memory.thin_appearance(0.6, 0);
+    assert_eq!(memory.appearance.rows(), 3);
+    let samples = [
+        features([[1.0, 0.0], [0.0, 1.0]], 1.0, [vec![3, 4], vec![4, 5]]),
+        features([[2.0, 0.0], [0.0, 2.0]], 2.0, [vec![7], vec![8]]),
+    ];
+    let raw: Vec<RawScores> = (0u32..)
+        .zip(&samples)
+        .map(|(index, sample)| {
+            raw_scores(sample, &two_patches(), &memory, &Ramp, &ExactSearch, &nearest_neighbours(), Some(index))
+        })
+        .collect();
+    let typical = TypicalScores::learn(&raw.iter().map(SampleTypical::of).collect::<Vec<_>>(), &memory);
+    for (row, value) in typical.cell.values().iter().enumerate() {
+        let raw = &raw[memory.appearance_sample[row] as usize];
+        let at = raw.cells.iter().position(|cell| *cell == u32::from(memory.appearance_cell[row])).unwrap();
+        assert_eq!(*value, raw.cell_residuals[at], "row {row}");
+    }
+    assert_eq!((typical.cell.values().len(), typical.distance.values().len()), (3, 4));
 }
 
 #[test]
@@ -112,14 +179,13 @@ fn or_the_mean_of_its_patches_each_times_its_factor() {
 #[test]
 fn scores_are_relative_to_what_good_parts_score_there() {
     let settings = MemorySettings {
-        coding: Coding::NearestNeighbour,
         shape_neighbours: 1,
         appearance_neighbours: 1,
         shape_typical_power: 1.0,
         appearance_typical_power: 1.0,
         residual_power: 0.5,
         overlap_rule: OverlapRule::Mean,
-        ..settings()
+        ..nearest_neighbours()
     };
     let mut memory = memory();
     memory.typical = Some(TypicalScores {
@@ -166,7 +232,7 @@ fn typical_scores_are_learnt_without_a_samples_own_features() {
         features([[1.0, 0.0], [0.0, 1.0]], 1.0, [vec![3, 4], vec![4, 5]]),
         features([[2.0, 0.0], [0.0, 2.0]], 2.0, [vec![7], vec![8]]),
     ];
-    let nearest = MemorySettings { coding: Coding::NearestNeighbour, ..settings() };
+    let nearest = nearest_neighbours();
     let learnt: Vec<SampleTypical> = (0u32..)
         .zip(&samples)
         .map(|(index, sample)| {
@@ -209,9 +275,9 @@ fn a_distance_that_is_no_number_surfaces() {
 fn rebuilt_features_use_rows_of_the_bank_as_atoms() {
     let bank = Matrix::from_vec(4, 2, vec![9.0, 9.0, 1.0, 0.0, 9.0, 9.0, 0.0, 1.0]);
     let neighbours = [3, 1].map(|row| Neighbour { row, squared_distance: 1.0 });
-    let code = rebuild(&[3.0, 2.0], &bank, &neighbours, &settings());
+    let code = rebuild(&[3.0, 2.0], &bank, &neighbours, Coding::Sparse, 3);
     assert_eq!((code.atoms, code.coefficients), (vec![1, 3], vec![3.0, 2.0]));
-    let nothing = rebuild(&[3.0, 4.0], &bank, &[], &MemorySettings { coding: Coding::NearestNeighbour, ..settings() });
+    let nothing = rebuild(&[3.0, 4.0], &bank, &[], Coding::NearestNeighbour, 3);
     assert_eq!((nothing.reconstruction, nothing.residual), (vec![0.0, 0.0], 5.0));
 }
 

@@ -219,6 +219,37 @@ fn one_thread_and_many_give_the_same_bytes() {
 }
 
 #[test]
+fn a_thinned_bank_still_knows_its_part() {
+    let scenes: Vec<Scene> = (0..5).map(|i| Scene::rippled(i as f32 * 0.8)).collect();
+    let stained = Scene { stain: Some([20, 20, 230]), ..Scene::rippled(0.3) }.scan();
+    for shape_guided in [true, false] {
+        let fitted = |appearance_share: f64| {
+            let (mut settings, experts) = real_experts();
+            settings.memory.shape_guided = shape_guided;
+            settings.memory.appearance_share = appearance_share;
+            // With typical scores, which must follow the bank.
+            settings.memory.appearance_typical_power = 0.5;
+            fit("rippled", &scenes, &[], settings, experts)
+        };
+        let (full, thinned) = (fitted(1.0), fitted(0.1));
+        let rows = full.memory().appearance.rows();
+        assert_eq!(thinned.memory().appearance.rows(), (rows as f64 * 0.1).round() as usize);
+        assert_eq!(thinned.memory().shape, full.memory().shape);
+        let (of_all, of_few) = (full.inspect(&stained).unwrap(), thinned.inspect(&stained).unwrap());
+        assert!(of_few.dictionary_size > 0 && of_few.dictionary_size < of_all.dictionary_size / 4);
+        assert_eq!(of_few.scores.shape, of_all.scores.shape);
+        let good = thinned.inspect(&Scene::rippled(0.3).scan()).unwrap();
+        assert!(of_few.scores.appearance > 1.5 * good.scores.appearance, "{:?} {:?}", of_few.scores, good.scores);
+        // What is left is a model like any other.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("thinned.shapeguard");
+        model_file::save(&thinned, &path, false).unwrap();
+        let loaded = model_file::load(&path).unwrap();
+        assert_eq!(bits(&loaded.inspect(&stained).unwrap()), bits(&of_few));
+    }
+}
+
+#[test]
 fn the_order_of_scans_is_part_of_the_data_digest() {
     let digest = |codes: [u8; 4]| {
         let detector = fit("coded", &coded(codes), &[], settings(), coded_experts());

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use shapeguard::Detector;
 use shapeguard::model_file::{ModelFileError, VERSION, load, load_header, save};
-use shapeguard_core::settings::{Preset, Settings};
+use shapeguard_core::settings::{Coding, Preset, Settings};
 
 use crate::support::{Scene, bits, coded_experts, fit, real_experts, settings};
 
@@ -380,6 +380,48 @@ fn other_formats_and_versions_are_told_apart() {
     }
 }
 
+/// A sound model as version 2 wrote it, with one coding for both experts.
+fn as_version_2(parts: &mut Parts) {
+    parts.header["version"] = 2.into();
+    let memory = parts.header["settings"]["memory"].as_object_mut().unwrap();
+    for later in ["shape_coding", "appearance_coding", "appearance_share"] {
+        memory.remove(later).unwrap();
+    }
+    memory.insert("coding".into(), "nearest-neighbour".into());
+}
+
+#[test]
+fn what_version_2_lacked_gets_the_values_that_it_worked_by() {
+    let mut parts = Parts::of(model());
+    as_version_2(&mut parts);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.shapeguard");
+    std::fs::write(&path, parts.file()).unwrap();
+    let loaded = load(&path).unwrap();
+    let mut expected = detector().settings().clone();
+    expected.memory.shape_coding = Coding::NearestNeighbour;
+    expected.memory.appearance_coding = Coding::NearestNeighbour;
+    assert_eq!(loaded.settings(), &expected);
+    assert_eq!(loaded.memory(), detector().memory());
+}
+
+#[test]
+fn settings_of_another_version_are_refused() {
+    let changed = |change: &dyn Fn(&mut Value), says: &str| {
+        let old = |parts: &mut Parts| {
+            as_version_2(parts);
+            change(&mut parts.header["settings"]["memory"]);
+        };
+        refused_with(old, says);
+    };
+    let has = |key: &str| format!("has the setting memory.{key}, which version 2 did not have");
+    changed(&|memory| memory["shape_coding"] = "sparse".into(), &has("shape_coding"));
+    changed(&|memory| memory["appearance_share"] = 0.5.into(), &has("appearance_share"));
+    let without = |memory: &mut Value| drop(memory.as_object_mut().unwrap().remove("coding"));
+    changed(&without, "no setting memory.coding");
+    refused_with(|parts| parts.header["settings"]["memory"]["coding"] = "sparse".into(), "header is damaged");
+}
+
 #[test]
 fn every_part_of_the_header_is_needed_and_checked() {
     let keys: Vec<String> = Parts::of(model()).header.as_object().unwrap().keys().cloned().collect();
@@ -403,6 +445,7 @@ fn every_part_of_the_header_is_needed_and_checked() {
         ("patches", "points_per_patch", json!(u64::MAX)),
         ("memory", "shape_neighbours", json!(1u64 << 40)),
         ("memory", "nonzeros", json!(0)),
+        ("memory", "appearance_share", json!(0.0)),
         ("foreground", "pad_multiple_px", json!(65_536)),
         ("foreground", "plane_hypotheses", json!(4_000_000_000u64)),
         ("foreground", "cluster_eps_m", json!(-1.0)),

@@ -10,7 +10,8 @@
 
 use rand::{RngExt, SeedableRng};
 use rayon::prelude::*;
-use shapeguard_core::matrix::{Matrix, product_transposed};
+
+use crate::matrix::{Matrix, product_transposed};
 
 /// Features of one task; fixed, so that the thread count never changes a result.
 const BLOCK: usize = 2048;
