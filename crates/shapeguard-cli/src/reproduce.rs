@@ -193,7 +193,12 @@ pub fn run(args: &ReproduceArgs, bars: &Bars) -> Result<()> {
     let name = args.root.canonicalize().unwrap_or_else(|_| args.root.clone());
     let name = name.file_name().map_or_else(|| "dataset".into(), |name| name.to_string_lossy().into_owned());
     let toml = presets::to_toml(&settings);
-    let origin = shapeguard_reproduction::tables::Made { dataset: name, shape_expert, settings_toml: toml, reference_quirks: args.reference_quirks };
+    let origin = shapeguard_reproduction::tables::Made {
+        dataset: name,
+        shape_expert,
+        settings_toml: toml,
+        reference_quirks: args.reference_quirks,
+    };
     let reproduction = Reproduction::new(origin, categories, &settings, &experts, options);
     reproduction.write(results.folder())?;
     if args.json {
@@ -300,26 +305,24 @@ impl ReproduceArgs {
     }
 
     #[cfg(not(feature = "train"))]
-    fn train(
-        &self,
-        _: &[&Dataset],
-        _: &Settings,
-        _: &ReadScan<'_>,
-        _: &Path,
-        _: &Bars,
-    ) -> Result<(PathBuf, String)> {
+    fn train(&self, _: &[&Dataset], _: &Settings, _: &ReadScan<'_>, _: &Path, _: &Bars) -> Result<(PathBuf, String)> {
         bail!(
             "--shape-expert train: this program was built without training; in a checkout of the source run\n  cargo run --release --features train -- reproduce ...\nor take the built-in expert by --shape-expert shipped"
         )
     }
 
     fn print_estimate(&self, expected: Estimate) -> Result<()> {
-        if self.json { output::json(&expected) } else { output::text(&(estimate_text(expected, &self.options()) + "\n")) }
+        if self.json {
+            output::json(&expected)
+        } else {
+            output::text(&(estimate_text(expected, &self.options()) + "\n"))
+        }
     }
 }
 
 fn utf8(path: &Path) -> Result<&str> {
-    path.to_str().with_context(|| format!("{}: expected a path in UTF-8; rename the file or its folder", path.display()))
+    path.to_str()
+        .with_context(|| format!("{}: expected a path in UTF-8; rename the file or its folder", path.display()))
 }
 
 fn estimate_text(expected: Estimate, options: &Options) -> String {

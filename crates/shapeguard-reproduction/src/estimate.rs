@@ -102,7 +102,8 @@ pub fn estimate(
             let width = backbone.channels();
             baseline_bytes = (train + tests) * SAMPLE_BYTES + 2 * train * 784 * width * 4;
         }
-        cpu_seconds += prepared as f64 * pilot.prepare + compared as f64 * pilot.compare + searched as f64 * pilot.search;
+        cpu_seconds +=
+            prepared as f64 * pilot.prepare + compared as f64 * pilot.compare + searched as f64 * pilot.search;
         scans += prepared;
         let features = train * (pilot.cells * pilot.feature_dim + pilot.patches * 128) * 4;
         let kept = aligned * (784 * pilot.feature_dim + pilot.patches * (128 + 500)) * 4;
@@ -135,7 +136,11 @@ fn pilot(laboratory: &Laboratory<'_>, dataset: &Dataset, settings: &Settings) ->
     let cells = prepared.features.used_cells();
     let queries = prepared.features.appearance.select_rows(cells.iter().map(|cell| *cell as usize));
     let width = queries.cols();
-    let bank = Matrix::from_vec(TIMED_ROWS, width, queries.as_slice().iter().copied().cycle().take(TIMED_ROWS * width).collect());
+    let bank = Matrix::from_vec(
+        TIMED_ROWS,
+        width,
+        queries.as_slice().iter().copied().cycle().take(TIMED_ROWS * width).collect(),
+    );
     let start = ProcessTime::now();
     experts.search.nearest(&bank, None, &queries, memory.appearance_neighbours);
     let search = start.elapsed().as_secs_f64() / (TIMED_ROWS * cells.len().max(1)) as f64;

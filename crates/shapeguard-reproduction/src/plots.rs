@@ -28,7 +28,8 @@ const SCORE_RANGE: (f64, f64) = (1e-2, 1e4);
 
 /// AUPRO, exact, at the seven limits: the means over the categories. `None` where it is not known.
 pub(crate) fn aupro_limits(categories: &[CategoryResult]) -> Result<Option<String>, String> {
-    let channels = [("RGB", ChannelName::Rgb, RGB), ("SDF", ChannelName::Sdf, SDF), ("fused", ChannelName::Fused, FUSED)];
+    let channels =
+        [("RGB", ChannelName::Rgb, RGB), ("SDF", ChannelName::Sdf, SDF), ("fused", ChannelName::Fused, FUSED)];
     let mut lines = Vec::new();
     for (name, channel, colour) in channels {
         let area = |limit: usize| {
@@ -57,7 +58,10 @@ fn draw_limits(svg: &mut String, lines: &[(&str, RGBColor, Vec<f64>)]) -> Result
         .y_desc("AUPRO, 100 thresholds")
         .x_label_formatter(&|limit| format!("{limit}"))
         .draw()?;
-    let published = [(AUPRO_LIMITS[LIMIT_03], PUBLISHED.guidance[1].aupro_03), (AUPRO_LIMITS[LIMIT_001], PUBLISHED.guidance[1].aupro_001)];
+    let published = [
+        (AUPRO_LIMITS[LIMIT_03], PUBLISHED.guidance[1].aupro_03),
+        (AUPRO_LIMITS[LIMIT_001], PUBLISHED.guidance[1].aupro_001),
+    ];
     for (name, colour, areas) in lines {
         let points: Vec<(f64, f64)> = AUPRO_LIMITS.iter().copied().zip(areas.iter().copied()).collect();
         chart

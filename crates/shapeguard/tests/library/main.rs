@@ -7,4 +7,5 @@ mod experts;
 mod model_file;
 mod not_judged;
 mod report;
+mod routed;
 mod support;
