@@ -8,4 +8,5 @@ mod model_file;
 mod not_judged;
 mod report;
 mod routed;
+mod routed_file;
 mod support;
