@@ -24,8 +24,8 @@ use shapeguard_data::simulator::{Category, simulate_scan};
 use shapeguard_data::{Dataset, ReadOptions, atomic_write, category_roots, read_scan};
 use shapeguard_experts::shape::{PointNetNif, ShapeArchitecture, WeightPrecision};
 use shapeguard_train::{
-    EncoderInput, Evaluation, HeldBackPatch, Schedule, Trainer, TrainingData, TrainingPatch, TrainingSettings, evaluate,
-    surface_patches,
+    EncoderInput, Evaluation, HeldBackPatch, Schedule, Trainer, TrainingData, TrainingPatch, TrainingSettings,
+    evaluate, surface_patches,
 };
 
 use crate::progress::Bars;
@@ -272,7 +272,8 @@ fn training_data(args: &TrainExpertArgs, bars: &Bars) -> Result<(TrainingData, S
             let patches: Vec<_> = entries
                 .par_iter()
                 .map(|entry| {
-                    patches_of_scan(&read_scan(&entry.source, &ReadOptions::default())?).with_context(|| entry.name.clone())
+                    patches_of_scan(&read_scan(&entry.source, &ReadOptions::default())?)
+                        .with_context(|| entry.name.clone())
                 })
                 .collect::<Result<_>>()?;
             sources.push(format!("{} scans of {}", entries.len(), dataset.name));

@@ -351,13 +351,14 @@ impl CategoryJob<'_> {
         };
         let load = |entry: &SampleEntry| read(&entry.source);
         let describe = |entry: &SampleEntry| entry.source.cloud.display().to_string();
-        let detector = Detector::fit(inputs, load, describe, settings.clone(), experts.clone(), progress).map_err(
-            |source| ReproductionError::Fit {
-                category: dataset.name.clone(),
-                preset: settings.preset.clone(),
-                source: Box::new(source),
-            },
-        )?;
+        let detector =
+            Detector::fit(inputs, load, describe, settings.clone(), experts.clone(), progress).map_err(|source| {
+                ReproductionError::Fit {
+                    category: dataset.name.clone(),
+                    preset: settings.preset.clone(),
+                    source: Box::new(source),
+                }
+            })?;
         let load = |test: &TestEntry| -> Result<LabelledScan, LoadFault> {
             let loaded = read(&test.sample.source)?;
             let truth = test.truth.as_deref().map(|path| read_truth(path, loaded.scan.size())).transpose();
@@ -368,7 +369,8 @@ impl CategoryJob<'_> {
             evaluate(&detector, &dataset.test, load, name, |test| test.defect.clone(), |_, _, _| {}, progress)?;
         let channels = &evaluation.all.channels;
         let each = |figure: &dyn Fn(&ChannelMetrics) -> Option<f64>| std::array::from_fn(|i| figure(&channels[i]));
-        let areas = |figure: &dyn Fn(&ChannelMetrics) -> Option<[f64; 7]>| std::array::from_fn(|i| figure(&channels[i]));
+        let areas =
+            |figure: &dyn Fn(&ChannelMetrics) -> Option<[f64; 7]>| std::array::from_fn(|i| figure(&channels[i]));
         Ok(OtherPreset {
             experts: evaluation.experts.clone(),
             i_auroc: each(&|channel| channel.i_auroc),

@@ -84,7 +84,9 @@ pub enum ReproductionError {
         path: PathBuf,
     },
     /// The folder is somebody else's.
-    #[error("{path}: expected an empty folder or one that `reproduce` made (with a file {marker}); give another by --out")]
+    #[error(
+        "{path}: expected an empty folder or one that `reproduce` made (with a file {marker}); give another by --out"
+    )]
     OtherFolder {
         /// The folder.
         path: PathBuf,

@@ -72,7 +72,9 @@ pub fn measure(scans: &[Scored<'_>], seed: u64, with_map_intervals: bool) -> Mea
             random.set_stream(number);
             let drawn: Vec<Scored<'_>> = groups
                 .iter()
-                .flat_map(|group| (0..group.len()).map(|_| group[random.random_range(0..group.len())]).collect::<Vec<_>>())
+                .flat_map(|group| {
+                    (0..group.len()).map(|_| group[random.random_range(0..group.len())]).collect::<Vec<_>>()
+                })
                 .map(|index| scans[index])
                 .collect();
             let pixels = if with_map_intervals { pixel_metrics(&drawn) } else { None };
@@ -140,7 +142,8 @@ mod tests {
     fn scored<'a>(maps: &'a [ScoreMap], truths: &'a [Mask]) -> Vec<Scored<'a>> {
         let scores = scans(maps, truths);
         let all = scores.into_iter().zip(maps).zip(truths);
-        all.map(|(((score, is_defective), map), truth)| Scored { score, map, truth: Some(truth), is_defective }).collect()
+        all.map(|(((score, is_defective), map), truth)| Scored { score, map, truth: Some(truth), is_defective })
+            .collect()
     }
 
     #[test]

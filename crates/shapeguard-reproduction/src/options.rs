@@ -29,8 +29,7 @@ pub enum Part {
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::FullBank, Self::PointsPerPatch, Self::Coding, Self::Baselines, Self::Timing];
+    pub const ALL: [Self; 5] = [Self::FullBank, Self::PointsPerPatch, Self::Coding, Self::Baselines, Self::Timing];
 }
 
 /// What is measured, and on how many scans.

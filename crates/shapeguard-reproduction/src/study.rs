@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use shapeguard::LoadedScan;
 use shapeguard::detector::{ScanError, alignment_choice, in_chunks};
 use shapeguard::evaluation::{Channel, LabelledScan};
 use shapeguard::experts::Experts;
 use shapeguard::pipeline::truth_at_map_size;
 use shapeguard::report::MapScale;
-use shapeguard::LoadedScan;
-use shapeguard_baselines::coreset::greedy_coreset;
 use shapeguard_core::alignment::{Alignment, AlignmentStatistics};
+use shapeguard_core::coreset::greedy_coreset;
 use shapeguard_core::fusion::{AnomalyMaps, fuse, sample_scores};
 use shapeguard_core::grid::{Mask, ScoreMap};
 use shapeguard_core::memory::{DualMemory, SampleFeatures};
@@ -257,7 +257,8 @@ impl Laboratory<'_> {
                 .par_iter()
                 .map(|entry| {
                     let loaded = (self.read)(&entry.source)?;
-                    let prepared = self.experts.prepare(&loaded, settings).map_err(|source| not_judged(entry, source))?;
+                    let prepared =
+                        self.experts.prepare(&loaded, settings).map_err(|source| not_judged(entry, source))?;
                     self.progress.step();
                     Ok((prepared.patches, prepared.features))
                 })
@@ -381,7 +382,8 @@ impl Laboratory<'_> {
 
 /// All maps that figures are wanted of: a variant's number and the channel.
 fn columns(variants: &[Variant]) -> Vec<(usize, Channel)> {
-    let of = |(index, variant): (usize, &Variant)| variant.channels.iter().map(move |c| (index, *c)).collect::<Vec<_>>();
+    let of =
+        |(index, variant): (usize, &Variant)| variant.channels.iter().map(move |c| (index, *c)).collect::<Vec<_>>();
     variants.iter().enumerate().flat_map(of).collect()
 }
 

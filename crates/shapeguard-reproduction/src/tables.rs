@@ -32,6 +32,19 @@ pub struct Reproduction {
     pub categories: Vec<CategoryResult>,
 }
 
+/// How the figures were made, as the caller knows it.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// Name of the dataset's folder.
+    pub dataset: String,
+    /// The shape expert, and how it came to be.
+    pub shape_expert: String,
+    /// All settings, as TOML.
+    pub settings_toml: String,
+    /// Whether the reference's deviations are on.
+    pub reference_quirks: bool,
+}
+
 /// What the figures are from.
 #[derive(Debug, Serialize)]
 pub struct Origin {
@@ -94,15 +107,13 @@ pub enum RowKind {
 impl Reproduction {
     /// Makes the tables of what was measured of at least one category.
     pub fn new(
-        dataset: String,
+        made: Made,
         categories: Vec<CategoryResult>,
         settings: &Settings,
-        settings_toml: String,
         experts: &Experts,
-        shape_expert: String,
-        reference_quirks: bool,
         options: Options,
     ) -> Self {
+        let Made { dataset, shape_expert, settings_toml, reference_quirks } = made;
         let scans = categories.iter().fold(ScanCounts::default(), |sum, category| ScanCounts {
             train: sum.train + category.counts.train,
             validation: sum.validation + category.counts.validation,
@@ -203,7 +214,11 @@ fn all_scans(categories: &[CategoryResult]) -> String {
     let per: Vec<usize> = categories.iter().map(|c| c.counts.test_good + c.counts.test_defective).collect();
     let (least, most) = (per.iter().min().copied().unwrap_or(0), per.iter().max().copied().unwrap_or(0));
     let total: usize = per.iter().sum();
-    if least == most { format!("{least} test scans in each cell") } else { format!("{least} to {most} test scans in each cell, {total} in all") }
+    if least == most {
+        format!("{least} test scans in each cell")
+    } else {
+        format!("{least} to {most} test scans in each cell, {total} in all")
+    }
 }
 
 /// Tables 1 and 2.
@@ -215,7 +230,10 @@ fn by_category(categories: &[CategoryResult], origin: &Origin, figure: Figure) -
     };
     let ours = |method: &str| -> Option<Vec<Option<f64>>> {
         let of = |variant: &Variant, channel| {
-            categories.iter().map(|category| Some(figure.of(category.of(variant, channel)?))).collect::<Option<Vec<_>>>()
+            categories
+                .iter()
+                .map(|category| Some(figure.of(category.of(variant, channel)?)))
+                .collect::<Option<Vec<_>>>()
         };
         match method {
             "Shape-Guided" => of(&SHAPE_GUIDED, ChannelName::Fused),
@@ -228,7 +246,7 @@ fn by_category(categories: &[CategoryResult], origin: &Origin, figure: Figure) -
         }
     };
     let published_row = |row: &PublishedRow| Row {
-        name: format!("{} ({})", row.method, row.modality),
+        name: row.method.clone(),
         kind: RowKind::Published,
         cells: categories
             .iter()
@@ -249,7 +267,8 @@ fn by_category(categories: &[CategoryResult], origin: &Origin, figure: Figure) -
         }
     }
     // Presets that the user named, by the product's own fit and evaluation.
-    for name in categories.first().map(|category| category.also.keys().cloned().collect::<Vec<_>>()).unwrap_or_default() {
+    for name in categories.first().map(|category| category.also.keys().cloned().collect::<Vec<_>>()).unwrap_or_default()
+    {
         let figures = categories
             .iter()
             .map(|category| {
@@ -273,7 +292,9 @@ fn by_category(categories: &[CategoryResult], origin: &Origin, figure: Figure) -
         Figure::IAuroc => r.i_auroc,
         Figure::Aupro03 => r.aupro_03,
     }) {
-        notes.push(format!("The mean of our Shape-Guided row lies within {low:.3} to {high:.3} for 95 % of resampled test scans."));
+        notes.push(format!(
+            "The mean of our Shape-Guided row lies within {low:.3} to {high:.3} for 95 % of resampled test scans."
+        ));
     }
     let header = std::iter::once("method".to_owned())
         .chain(categories.iter().map(|category| category.name.replace('_', " ")))
@@ -354,7 +375,8 @@ fn cost(categories: &[CategoryResult], experts: &Experts) -> Option<Table> {
         let of = |size: &dyn Fn(&CategoryResult) -> usize| {
             each(&|category| Some(category.sizes.searched.get(variant.name)? / size(category) as f64))
         };
-        let percent = |share: Option<f64>| share.map_or_else(|| ABSENT.into(), |share| format!("{:.1} %", 100.0 * share));
+        let percent =
+            |share: Option<f64>| share.map_or_else(|| ABSENT.into(), |share| format!("{:.1} %", 100.0 * share));
         rows.push(Row {
             name: format!("Shape-Guided, {name}"),
             kind: RowKind::Ours,
@@ -403,16 +425,26 @@ fn cost(categories: &[CategoryResult], experts: &Experts) -> Option<Table> {
         id: "table-3",
         title: "Table 3: cost of a sample".into(),
         notes,
-        header: ["method", "seconds", "frames/s", "RGB features searched", "share of all cells", "share of the kept bank"]
-            .map(Into::into)
-            .into(),
+        header: [
+            "method",
+            "seconds",
+            "frames/s",
+            "RGB features searched",
+            "share of all cells",
+            "share of the kept bank",
+        ]
+        .map(Into::into)
+        .into(),
         rows,
     })
 }
 
 fn sweep_scans(categories: &[CategoryResult], name: &str) -> String {
-    let per: Vec<usize> =
-        categories.iter().filter_map(|c| c.sweeps.get(name)).map(|measures| measures.good + measures.defective).collect();
+    let per: Vec<usize> = categories
+        .iter()
+        .filter_map(|c| c.sweeps.get(name))
+        .map(|measures| measures.good + measures.defective)
+        .collect();
     match (per.iter().min(), per.iter().max()) {
         (Some(least), Some(most)) if least == most => format!("{least} test scans of each category in each cell"),
         (Some(least), Some(most)) => format!("{least} to {most} test scans of each category in each cell"),
@@ -470,10 +502,7 @@ fn points_per_patch(categories: &[CategoryResult], origin: &Origin) -> Option<Ta
     Some(Table {
         id: "table-4",
         title: "Table 4: points of a patch".into(),
-        notes: vec![
-            experts_note(origin, &sweep_scans(categories, &sweep_name(SWEEP_POINTS[0]))),
-            INTERVALS.into(),
-        ],
+        notes: vec![experts_note(origin, &sweep_scans(categories, &sweep_name(SWEEP_POINTS[0]))), INTERVALS.into()],
         header: ["points", "I-AUROC", "AUPRO 0.3", "AUPRO 0.01", "AUPRO 0.01, exact"].map(Into::into).into(),
         rows,
     })
@@ -484,10 +513,10 @@ fn channels(categories: &[CategoryResult], origin: &Origin) -> Option<Table> {
     let published = |i_auroc: Option<f64>, p_auroc: Option<f64>, aupro_03: Option<f64>, aupro_001: Option<f64>| {
         vec![three(i_auroc), three(p_auroc), three(aupro_03), three(aupro_001), ABSENT.into()]
     };
-    let mean_in = |rows: &[PublishedRow], method: &str| rows.iter().find(|row| row.method == method).map(|row| row.mean);
-    let alone = |method: &str| {
-        published(mean_in(&PUBLISHED.i_auroc, method), None, mean_in(&PUBLISHED.aupro_03, method), None)
-    };
+    let mean_in =
+        |rows: &[PublishedRow], method: &str| rows.iter().find(|row| row.method == method).map(|row| row.mean);
+    let alone =
+        |method: &str| published(mean_in(&PUBLISHED.i_auroc, method), None, mean_in(&PUBLISHED.aupro_03, method), None);
     let fused = |index: usize| {
         let row = &PUBLISHED.guidance[index];
         published(Some(row.i_auroc), Some(row.p_auroc), Some(row.aupro_03), Some(row.aupro_001))

@@ -65,18 +65,8 @@ pub const CODINGS: [Variant; 3] = [
         channels: &[Channel::Fused],
         ..SHAPE_GUIDED
     },
-    Variant {
-        name: "rgb-nn-sdf-sparse",
-        rgb: Coding::NearestNeighbour,
-        channels: &[Channel::Fused],
-        ..SHAPE_GUIDED
-    },
-    Variant {
-        name: "rgb-sparse-sdf-nn",
-        sdf: Coding::NearestNeighbour,
-        channels: &[Channel::Fused],
-        ..SHAPE_GUIDED
-    },
+    Variant { name: "rgb-nn-sdf-sparse", rgb: Coding::NearestNeighbour, channels: &[Channel::Fused], ..SHAPE_GUIDED },
+    Variant { name: "rgb-sparse-sdf-nn", sdf: Coding::NearestNeighbour, channels: &[Channel::Fused], ..SHAPE_GUIDED },
 ];
 
 /// What samples are compared with: the memory, and the rows of its RGB bank that are the coreset.
@@ -133,9 +123,7 @@ pub fn compare(
                 Dictionary::FullBank => {
                     unguided(variant, leave_out.map(|sample| memory.appearance_rows_without(sample)))
                 }
-                Dictionary::Coreset => {
-                    unguided(variant, Some(banks.coreset.iter().copied().filter(others).collect()))
-                }
+                Dictionary::Coreset => unguided(variant, Some(banks.coreset.iter().copied().filter(others).collect())),
             };
             RawScores { cell_neighbours, cell_residuals, dictionary_size, ..shape.clone() }
         })
@@ -143,5 +131,5 @@ pub fn compare(
 }
 
 fn with_coding(settings: &MemorySettings, coding: Coding) -> MemorySettings {
-    MemorySettings { coding, shape_guided: true, ..settings.clone() }
+    MemorySettings { shape_coding: coding, appearance_coding: coding, shape_guided: true, ..settings.clone() }
 }

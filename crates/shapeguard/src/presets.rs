@@ -76,20 +76,27 @@ pub fn description(text: &str) -> &str {
     text.lines().nth(1).unwrap_or_default().trim_start_matches(['#', ' '])
 }
 
-/// Reads a preset as [`load`] does and changes single settings of it, each given as `key=value` with a dotted key, like
-/// `patches.points_per_patch=250`. Values are TOML; text needs no quotes. The settings' name tells what was changed.
+/// Reads a preset as [`load`] does and changes single settings of it, as [`change`] does.
 ///
 /// # Errors
-/// As [`load`], and if a change names no setting or has a value that makes no sense.
+/// As [`load`] and [`change`].
 pub fn load_with(name_or_path: &str, changes: &[String]) -> Result<Settings, PresetError> {
-    let settings = load(name_or_path)?;
+    change(load(name_or_path)?, changes)
+}
+
+/// Changes single settings, each given as `key=value` with a dotted key, like `patches.points_per_patch=250`. Values are
+/// TOML; text needs no quotes. The settings' name tells what was changed.
+///
+/// # Errors
+/// If a change names no setting or has a value that makes no sense.
+pub fn change(settings: Settings, changes: &[String]) -> Result<Settings, PresetError> {
     if changes.is_empty() {
         return Ok(settings);
     }
-    let invalid = |message: String| PresetError::Invalid { name: name_or_path.into(), message };
+    let invalid = |message: String| PresetError::Invalid { name: settings.preset.clone(), message };
     let mut table = toml::Table::try_from(&settings).map_err(|e| invalid(e.to_string()))?;
     for change in changes {
-        let fail = |message| PresetError::Change { change: change.clone(), message, preset: name_or_path.into() };
+        let fail = |message| PresetError::Change { change: change.clone(), message, preset: settings.preset.clone() };
         apply(&mut table, change).map_err(fail)?;
         // Change by change, so that the message names the one that is wrong.
         let changed: Settings =

@@ -5,7 +5,14 @@ fn tiny() -> TrainingSettings {
     let architecture =
         ShapeArchitecture { encoder_point: vec![16, 32], encoder_dense: vec![32, 24], nif_width: 32, nif_hidden: 2 };
     let schedule = Schedule { patches: 8, queries: 32, learning_rate: 2e-3, warm_up: 10, ..Schedule::fast(600) };
-    TrainingSettings { architecture, schedule, seed: 3, surface_share: 1.0, turn: true, encoder_input: EncoderInput::Patch }
+    TrainingSettings {
+        architecture,
+        schedule,
+        seed: 3,
+        surface_share: 1.0,
+        turn: true,
+        encoder_input: EncoderInput::Patch,
+    }
 }
 
 fn surfaces() -> TrainingData {

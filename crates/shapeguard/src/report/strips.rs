@@ -294,7 +294,10 @@ mod tests {
         let shown = fired(&shape, &appearance, 1.0);
         let dark = GREY.map(|channel| (f32::from(channel) * 0.45_f32).round() as u8);
         assert_eq!(shown.as_slice()[..3], [dark, SHAPE_COLOUR, APPEARANCE_COLOUR]);
-        assert!(fired(&shape, &appearance, 0.0).as_slice().iter().all(|pixel| *pixel == [0; 3]), "no scale, no picture");
+        assert!(
+            fired(&shape, &appearance, 0.0).as_slice().iter().all(|pixel| *pixel == [0; 3]),
+            "no scale, no picture"
+        );
     }
 
     #[test]
