@@ -12,7 +12,7 @@ use shapeguard::evaluation::{ChannelMetrics, Evaluation, GOOD, KindMetrics, Labe
 use shapeguard::report::{self, StripPng, channel_name};
 use shapeguard::{Detector, Verdict, model_file};
 use shapeguard_core::seams::Progress;
-use shapeguard_data::{DataError, Dataset, TestEntry, read_truth};
+use shapeguard_data::{DataError, Dataset, TestEntry, TruthRule, read_truth};
 
 use crate::Outcome;
 use crate::device::DeviceOption;
@@ -111,9 +111,10 @@ pub(crate) fn measure(
 ) -> Result<Measured> {
     reader.check_masks(tests.iter().map(|test| &test.sample.source))?;
     let start = Instant::now();
+    let rule = TruthRule::from(detector.settings().reference_quirks);
     let load = |test: &TestEntry| -> Result<LabelledScan, LoadFault> {
         let loaded = reader.load(&test.sample.source)?;
-        let truth = test.truth.as_deref().map(|path| read_truth(path, loaded.scan.size())).transpose();
+        let truth = test.truth.as_deref().map(|path| read_truth(path, loaded.scan.size(), rule)).transpose();
         let truth = truth.map_err(LoadFault::Truth)?;
         Ok(LabelledScan { loaded, truth })
     };

@@ -207,11 +207,11 @@ pub fn run(args: &ReproduceArgs, bars: &Bars) -> Result<()> {
 
 impl ReproduceArgs {
     fn settings(&self) -> Result<Settings> {
-        let mut settings = presets::load_with("paper", &[])?;
+        let mut settings = presets::load("paper")?;
         if self.reference_quirks {
-            bail!("TEMPORARY");
+            settings = settings.with_reference_quirks();
         }
-        let mut settings = presets::change(settings, &self.set)?;
+        let mut settings = presets::change(settings, "paper", &self.set)?;
         settings.seed = self.seed;
         check_settings(&settings)?;
         ensure!(

@@ -9,6 +9,7 @@ use shapeguard_core::foreground::segment;
 use shapeguard_core::matrix::Matrix;
 use shapeguard_core::memory::DualMemory;
 use shapeguard_core::resample::resample;
+use shapeguard_core::scoring::LeaveOut;
 use shapeguard_core::settings::Settings;
 use shapeguard_data::Dataset;
 
@@ -139,7 +140,8 @@ fn baseline_seconds(
     settings: &Settings,
     backbone: &Arc<Backbone>,
 ) -> Result<f64, ReproductionError> {
-    let fail = |source: ScanError| ReproductionError::TrainingScan { category: dataset.name.clone(), source };
+    let fail =
+        |source: ScanError| ReproductionError::TrainingScan { category: dataset.name.clone(), source: source.into() };
     let Some(entry) = dataset.train.first() else { return Ok(0.0) };
     let start = ProcessTime::now();
     let loaded = (laboratory.read)(&entry.source).map_err(|error| fail(error.into()))?;
@@ -162,7 +164,7 @@ fn pilot(laboratory: &Laboratory<'_>, dataset: &Dataset, settings: &Settings) ->
     let Some(entry) = dataset.train.first() else {
         return Err(ReproductionError::TooFew { category: category(), what: "training scans", needed: 2, found: 0 });
     };
-    let fail = |source: ScanError| ReproductionError::TrainingScan { category: category(), source };
+    let fail = |source: ScanError| ReproductionError::TrainingScan { category: category(), source: source.into() };
     let loaded = (laboratory.read)(&entry.source).map_err(|error| fail(error.into()))?;
     let start = ProcessTime::now();
     let prepared = laboratory
@@ -174,7 +176,7 @@ fn pilot(laboratory: &Laboratory<'_>, dataset: &Dataset, settings: &Settings) ->
     banks.memory.add(&prepared.features);
     let start = ProcessTime::now();
     let (experts, memory) = (laboratory.experts, &settings.memory);
-    compare(&[SHAPE_GUIDED], &prepared.features, &prepared.patches, &banks, experts, memory, None);
+    compare(&[SHAPE_GUIDED], &prepared.features, &prepared.patches, &banks, experts, memory, LeaveOut::Nothing);
     let compare = start.elapsed().as_secs_f64();
     let cells = prepared.features.used_cells();
     let queries = prepared.features.appearance.select_rows(cells.iter().map(|cell| *cell as usize));

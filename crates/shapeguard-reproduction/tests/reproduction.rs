@@ -88,10 +88,11 @@ fn by_fit_and_evaluate(change: impl Fn(&mut Settings)) -> Vec<ChannelMetrics> {
     let inputs = FitInputs { name: "x", train: &dataset.train, validation: &dataset.validation, skip_unusable: false };
     let load = |entry: &SampleEntry| read(&entry.source);
     let name = |entry: &SampleEntry| entry.name.clone();
+    let rule = settings.reference_quirks.into();
     let detector = Detector::fit(inputs, load, name, settings, fixture.experts.clone(), &Silent).unwrap();
     let load = |test: &TestEntry| -> Result<LabelledScan, LoadFault> {
         let loaded = read(&test.sample.source)?;
-        let truth = test.truth.as_deref().map(|path| read_truth(path, loaded.scan.size()).unwrap());
+        let truth = test.truth.as_deref().map(|path| read_truth(path, loaded.scan.size(), rule).unwrap());
         Ok(LabelledScan { loaded, truth })
     };
     let kind = |test: &TestEntry| test.defect.clone();
@@ -151,6 +152,31 @@ fn every_ablation_is_a_setting_with_the_same_figures() {
     assert_eq!(result.sweeps["k-250"].aupro, k_250[2].pixels.as_ref().map(|pixels| pixels.aupro));
     assert_eq!(result.sweeps["k-250"].i_auroc, k_250[2].i_auroc);
     assert_ne!(result.sweeps["k-250"].aupro, result.sweeps["k-1000"].aupro);
+}
+
+#[test]
+fn the_reference_s_deviations_are_those_of_fit_and_evaluate_too() {
+    let fixture = fixture();
+    let settings = fixture.settings.clone().with_reference_quirks();
+    let options = Options { parts: vec![Part::FullBank], ..fixture.options.clone() };
+    let job = CategoryJob {
+        laboratory: Laboratory { read: &read, experts: &fixture.experts, progress: &Silent },
+        dataset: &fixture.dataset,
+        settings: &settings,
+        options: &options,
+        backbone: None,
+        also: &[],
+        fingerprint: String::new(),
+    };
+    let (result, _) = job.run().unwrap();
+    let quirks = by_fit_and_evaluate(|s| *s = s.clone().with_reference_quirks());
+    same(&result, &SHAPE_GUIDED, &quirks);
+    assert_ne!(result.of(&SHAPE_GUIDED, ChannelName::Fused), fixture.result.of(&SHAPE_GUIDED, ChannelName::Fused));
+    let full_bank = by_fit_and_evaluate(|s| {
+        *s = s.clone().with_reference_quirks();
+        s.memory.shape_guided = false;
+    });
+    same(&result, &FULL_BANK, &full_bank);
 }
 
 #[test]

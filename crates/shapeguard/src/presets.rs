@@ -81,22 +81,22 @@ pub fn description(text: &str) -> &str {
 /// # Errors
 /// As [`load`] and [`change`].
 pub fn load_with(name_or_path: &str, changes: &[String]) -> Result<Settings, PresetError> {
-    change(load(name_or_path)?, changes)
+    change(load(name_or_path)?, name_or_path, changes)
 }
 
-/// Changes single settings, each given as `key=value` with a dotted key, like `patches.points_per_patch=250`. Values are
-/// TOML; text needs no quotes. The settings' name tells what was changed.
+/// Changes single settings of a preset that was loaded by this name, each given as `key=value` with a dotted key, like
+/// `patches.points_per_patch=250`. Values are TOML; text needs no quotes. The settings' name tells what was changed.
 ///
 /// # Errors
 /// If a change names no setting or has a value that makes no sense.
-pub fn change(settings: Settings, changes: &[String]) -> Result<Settings, PresetError> {
+pub fn change(settings: Settings, name_or_path: &str, changes: &[String]) -> Result<Settings, PresetError> {
     if changes.is_empty() {
         return Ok(settings);
     }
-    let invalid = |message: String| PresetError::Invalid { name: settings.preset.clone(), message };
+    let invalid = |message: String| PresetError::Invalid { name: name_or_path.into(), message };
     let mut table = toml::Table::try_from(&settings).map_err(|e| invalid(e.to_string()))?;
     for change in changes {
-        let fail = |message| PresetError::Change { change: change.clone(), message, preset: settings.preset.clone() };
+        let fail = |message| PresetError::Change { change: change.clone(), message, preset: name_or_path.into() };
         apply(&mut table, change).map_err(fail)?;
         // Change by change, so that the message names the one that is wrong.
         let changed: Settings =
@@ -304,6 +304,8 @@ mod tests {
             ("patches.overlap=1\nseed=2", "expected usize"),
             ("foreground.method=magic", "unknown variant"),
             ("threshold.false_reject_rate=1.5", "must lie between 0 and 1"),
+            ("reference_quirks=true", "set one of reference_quirks.aligned_over_nonzero"),
+            ("reference_quirks.zero_is_unset=1", "expected a boolean"),
             ("memory.coding=sparse", "there is no setting memory.coding"),
             ("memory.shape_coding=dense", "unknown variant"),
             ("memory.appearance_share=0", "memory.appearance_share must be above 0 and at most 1, found 0"),

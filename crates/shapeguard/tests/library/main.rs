@@ -6,5 +6,6 @@ mod evaluation;
 mod experts;
 mod model_file;
 mod not_judged;
+mod quirks;
 mod report;
 mod support;
