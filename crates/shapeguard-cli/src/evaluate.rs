@@ -14,7 +14,7 @@ use shapeguard::evaluation::{ChannelMetrics, Evaluation, GOOD, KindMetrics, Labe
 use shapeguard::report::{self, StripPng, channel_name};
 use shapeguard::{Detector, Inspection, Model, Verdict, model_file};
 use shapeguard_core::seams::Progress;
-use shapeguard_data::{DataError, Datasets, TestEntry, read_truth};
+use shapeguard_data::{DataError, Datasets, TestEntry, TruthRule, read_truth};
 
 use crate::Outcome;
 use crate::device::DeviceOption;
@@ -143,11 +143,12 @@ pub(crate) fn measure(
 ) -> Result<Measured> {
     reader.check_masks(tests.iter().map(|test| &test.sample.source))?;
     let start = Instant::now();
+    let rule = TruthRule::from(detector.settings().reference_quirks);
     let strips = Strips::new(tests.len(), with_strips);
     let evaluation = evaluate(
         detector,
         tests,
-        |test| load(test, reader),
+        |test| load(test, reader, rule),
         name,
         kind,
         |index, labelled, inspection| strips.keep(index, labelled, inspection, detector),
@@ -161,9 +162,9 @@ pub(crate) fn measure(
     })
 }
 
-fn load(test: &TestEntry, reader: &ScanReader) -> Result<LabelledScan, LoadFault> {
+fn load(test: &TestEntry, reader: &ScanReader, rule: TruthRule) -> Result<LabelledScan, LoadFault> {
     let loaded = reader.load(&test.sample.source)?;
-    let truth = test.truth.as_deref().map(|path| read_truth(path, loaded.scan.size())).transpose();
+    let truth = test.truth.as_deref().map(|path| read_truth(path, loaded.scan.size(), rule)).transpose();
     Ok(LabelledScan { loaded, truth: truth.map_err(LoadFault::Truth)? })
 }
 
@@ -175,8 +176,11 @@ fn kind(test: &TestEntry) -> String {
     test.defect.clone()
 }
 
+/// A scan's picture, once it is there.
+type Strip = Mutex<Option<Result<StripPng, DataError>>>;
+
 /// Pictures of scans, as they come.
-struct Strips(Option<Vec<Mutex<Option<Result<StripPng, DataError>>>>>);
+struct Strips(Option<Vec<Strip>>);
 
 impl Strips {
     fn new(count: usize, are_wanted: bool) -> Self {

@@ -61,6 +61,10 @@ struct SettingsOptions {
     /// Settings to start from: default, paper, or a TOML file as `shapeguard preset` prints it
     #[arg(long, value_name = "NAME|FILE", default_value = "default")]
     preset: String,
+    /// Turn on all known deviations of the paper's reference implementation, to see what they are worth; each of them is
+    /// also a setting (docs/method.md, "Reference behaviour")
+    #[arg(long)]
+    reference_quirks: bool,
     /// Change one setting, like patches.points_per_patch=250; can be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -77,7 +81,9 @@ struct SettingsOptions {
 
 impl SettingsOptions {
     fn settings(&self) -> Result<Settings> {
-        let mut settings = presets::load_with(&self.preset, &self.set)?;
+        let preset = presets::load(&self.preset)?;
+        let preset = if self.reference_quirks { preset.with_reference_quirks() } else { preset };
+        let mut settings = presets::change(preset, &self.preset, &self.set)?;
         if let Some(rate) = self.false_reject_rate {
             ensure!(
                 rate > 0.0 && rate < 1.0,
@@ -266,10 +272,12 @@ pub(crate) fn promise(threshold: &Threshold) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shapeguard_core::settings::Preset;
 
     fn options() -> SettingsOptions {
         SettingsOptions {
             preset: "default".into(),
+            reference_quirks: false,
             set: Vec::new(),
             false_reject_rate: None,
             weights: None,
@@ -291,6 +299,28 @@ mod tests {
         assert_eq!(settings.threshold.false_reject_rate, 0.2);
         assert_eq!(settings.memory.nonzeros, 2);
         assert_eq!((&*settings.experts.appearance, &*settings.experts.shape), ("w.pth", "paper"));
+    }
+
+    #[test]
+    fn quirks_come_after_the_preset_and_before_single_settings() {
+        let settings = SettingsOptions {
+            preset: "paper".into(),
+            reference_quirks: true,
+            set: vec!["reference_quirks.blur_in_8_bits=false".into(), "patches.full_coverage=true".into()],
+            ..options()
+        }
+        .settings()
+        .unwrap();
+        let mut expected = Settings::preset(Preset::Paper).with_reference_quirks();
+        expected.reference_quirks.blur_in_8_bits = false;
+        expected.patches.full_coverage = true;
+        expected.preset = settings.preset.clone();
+        assert_eq!(settings, expected);
+        assert!(
+            settings.preset.starts_with("paper with reference quirks with reference_quirks.blur_in_8_bits=false, ")
+        );
+        let quirks = SettingsOptions { reference_quirks: true, ..options() }.settings().unwrap();
+        assert_eq!(quirks, Settings::preset(Preset::Default).with_reference_quirks());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use shapeguard_reproduction::estimate::{Estimate, estimate};
 use shapeguard_reproduction::options::{Options, Part, check_settings};
 use shapeguard_reproduction::results::fingerprint;
 use shapeguard_reproduction::study::{Laboratory, ReadScan};
-use shapeguard_reproduction::tables::{Reproduction, RowKind};
+use shapeguard_reproduction::tables::{Made, Reproduction, RowKind};
 use shapeguard_reproduction::{ReproductionError, Results};
 
 use crate::device::DeviceOption;
@@ -129,7 +129,7 @@ pub fn run(args: &ReproduceArgs, bars: &Bars) -> Result<()> {
         }
     };
     let device = args.device.open()?;
-    let also = args.also(&colour)?;
+    let also = args.also()?;
     let reader = args.scans.reader(settings.foreground.method)?;
     let read = |source: &ScanSource| reader.load(source);
     let read: &ReadScan<'_> = &read;
@@ -143,7 +143,7 @@ pub fn run(args: &ReproduceArgs, bars: &Bars) -> Result<()> {
     };
     let experts = device.place(Experts::from_settings(&settings.experts)?)?;
     let laboratory = Laboratory { read, experts: &experts, progress: bars };
-    let expected = estimate(&laboratory, &all_datasets, &settings, &options, backbone.as_deref())?;
+    let expected = estimate(&laboratory, &all_datasets, &settings, &options, backbone.as_ref(), &also)?;
     let Some(results) = results else { return args.print_estimate(expected) };
     say(bars, &estimate_text(expected, &options));
 
@@ -192,14 +192,9 @@ pub fn run(args: &ReproduceArgs, bars: &Bars) -> Result<()> {
 
     let name = args.root.canonicalize().unwrap_or_else(|_| args.root.clone());
     let name = name.file_name().map_or_else(|| "dataset".into(), |name| name.to_string_lossy().into_owned());
-    let toml = presets::to_toml(&settings);
-    let origin = shapeguard_reproduction::tables::Made {
-        dataset: name,
-        shape_expert,
-        settings_toml: toml,
-        reference_quirks: args.reference_quirks,
-    };
-    let reproduction = Reproduction::new(origin, categories, &settings, &experts, options);
+    let settings_toml = presets::to_toml(&settings)?;
+    let made = Made { dataset: name, shape_expert, settings_toml, reference_quirks: args.reference_quirks };
+    let reproduction = Reproduction::new(made, categories, &settings, &experts, options);
     reproduction.write(results.folder())?;
     if args.json {
         output::json(&json!({
@@ -212,11 +207,11 @@ pub fn run(args: &ReproduceArgs, bars: &Bars) -> Result<()> {
 
 impl ReproduceArgs {
     fn settings(&self) -> Result<Settings> {
-        let mut settings = presets::load_with("paper", &[])?;
+        let mut settings = presets::load("paper")?;
         if self.reference_quirks {
             settings = settings.with_reference_quirks();
         }
-        let mut settings = presets::change(settings, &self.set)?;
+        let mut settings = presets::change(settings, "paper", &self.set)?;
         settings.seed = self.seed;
         check_settings(&settings)?;
         ensure!(
@@ -270,8 +265,8 @@ impl ReproduceArgs {
         }
     }
 
-    /// The other presets; those that name the embedded colour network keep it.
-    fn also(&self, _colour: &Option<PathBuf>) -> Result<Vec<Settings>> {
+    /// The other presets, with the experts that they name.
+    fn also(&self) -> Result<Vec<Settings>> {
         let mut all: Vec<Settings> = Vec::new();
         for name in &self.also {
             let mut settings = presets::load(name)?;
@@ -331,7 +326,7 @@ fn estimate_text(expected: Estimate, options: &Options) -> String {
         None => "all test scans (fewer by --sweep-scans)".into(),
     };
     format!(
-        "about {} on this machine ({:.1} CPU hours), up to {} of memory; Tables 4 and 6 on {sweep}; training, files, metrics and other presets come on top",
+        "about {} on this machine ({:.1} CPU hours), up to {} of memory; Tables 4 and 6 on {sweep}; training comes on top",
         HumanDuration(Duration::from_secs_f64(expected.seconds.min(1e9))),
         expected.cpu_seconds / 3600.0,
         output::bytes(expected.bytes),

@@ -9,8 +9,8 @@ use shapeguard_core::grid::GridSize;
 use shapeguard_core::sample::Frame;
 use shapeguard_core::settings::ForegroundMethod;
 use shapeguard_data::{
-    DEFAULT_MAX_PIXELS, DataError, Intrinsics, ReadOptions, ScanSource, Unit, discover_scans, parse_grid_size,
-    read_scan, read_truth,
+    DEFAULT_MAX_PIXELS, DataError, Intrinsics, ReadOptions, ScanSource, TruthRule, Unit, discover_scans,
+    parse_grid_size, read_scan, read_truth,
 };
 
 /// Pixels of a megapixel.
@@ -114,7 +114,7 @@ impl ScanReader {
     pub fn load(&self, source: &ScanSource) -> Result<LoadedScan, DataError> {
         let scan = read_scan(source, &self.options)?;
         let mask = match &self.masks {
-            Some(folder) => Some(read_truth(&mask_path(folder, &source.cloud), scan.size())?),
+            Some(folder) => Some(read_truth(&mask_path(folder, &source.cloud), scan.size(), TruthRule::AboveZero)?),
             None => None,
         };
         Ok(LoadedScan { scan, mask })

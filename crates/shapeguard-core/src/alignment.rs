@@ -3,11 +3,12 @@
 //!
 //! Statistics are taken over the pixels that carried a score before the blur. The published implementation takes
 //! those that are not zero after it, and leaves out only the nearest feature of a training sample; here the sample is
-//! scored without any of its own. Test: `only_pixels_that_carried_a_score_count`.
+//! scored without any of its own. Test: `only_pixels_that_carried_a_score_count`. [`AlignmentStatistics::with_quirks`] restores
+//! the former, [`crate::scoring::LeaveOut::Nearest`] the latter.
 
-use crate::fusion::{gaussian_blur, larger};
+use crate::fusion::{blur, larger};
 use crate::scoring::{ExpertScores, SampleScores};
-use crate::settings::{FusionRule, FusionSettings};
+use crate::settings::{FusionRule, FusionSettings, ReferenceQuirks};
 use serde::{Deserialize, Serialize};
 
 /// The affine map `a * rgb + b`, and the scale that it leads to.
@@ -70,6 +71,7 @@ pub enum AlignmentError {
 pub struct AlignmentStatistics {
     shape: Moments,
     appearance: Moments,
+    quirks: ReferenceQuirks,
 }
 
 impl Alignment {
@@ -101,10 +103,16 @@ impl Alignment {
 }
 
 impl AlignmentStatistics {
+    /// Of nothing so far, with the reference's `blur_in_8_bits`, and with its `aligned_over_nonzero`, by which all pixels count
+    /// that are not zero after the blur.
+    pub fn with_quirks(quirks: ReferenceQuirks) -> Self {
+        Self { quirks, ..Self::default() }
+    }
+
     /// Adds a sample that was scored without any feature of its own.
     pub fn add(&mut self, scores: &SampleScores, settings: &FusionSettings) {
-        self.shape.merge(blurred_moments(&scores.shape, settings));
-        self.appearance.merge(blurred_moments(&scores.appearance, settings));
+        self.shape.merge(blurred_moments(&scores.shape, settings, self.quirks));
+        self.appearance.merge(blurred_moments(&scores.appearance, settings, self.quirks));
     }
 
     /// The alignment.
@@ -134,10 +142,11 @@ impl AlignmentStatistics {
     }
 }
 
-fn blurred_moments(scores: &ExpertScores, settings: &FusionSettings) -> Moments {
-    let blurred = gaussian_blur(&scores.map, settings.blur_sigma_px, settings.blur_truncate);
+fn blurred_moments(scores: &ExpertScores, settings: &FusionSettings, quirks: ReferenceQuirks) -> Moments {
+    let blurred = blur(&scores.map, settings, quirks);
     let values = blurred.as_slice().iter().zip(scores.scored.as_slice());
-    Moments::of(values.filter(|(_, scored)| **scored).map(|(value, _)| f64::from(*value)))
+    let counts = |value: f32, scored: bool| if quirks.aligned_over_nonzero { value != 0.0 } else { scored };
+    Moments::of(values.filter(|(value, scored)| counts(**value, **scored)).map(|(value, _)| f64::from(*value)))
 }
 
 /// Count, mean, and sum of squared differences from the mean.
@@ -181,6 +190,7 @@ impl Moments {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fusion::gaussian_blur;
     use crate::grid::{Grid, GridSize};
     use crate::settings::{Preset, Settings};
 
@@ -216,6 +226,28 @@ mod tests {
         // Means 2 and 20, squared deviations in the ratio 1 to 25.
         assert!((alignment.a - 0.2).abs() < 1e-7);
         assert!((alignment.b + 2.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn pixels_that_are_not_zero_after_the_blur_count_scored_or_not() {
+        let quirks = ReferenceQuirks { aligned_over_nonzero: true, ..ReferenceQuirks::default() };
+        let mut statistics = AlignmentStatistics::with_quirks(quirks);
+        // Unblurred: a scored zero does not count. SDF: 2, 4; RGB: 10, 30, 20.
+        statistics.add(&scores(&[Some(0.0), None, Some(2.0)], &[Some(10.0), Some(0.0), None]), &unblurred());
+        statistics.add(&scores(&[Some(4.0), None, None], &[Some(30.0), Some(20.0), None]), &unblurred());
+        assert_eq!((statistics.shape.count, statistics.shape.mean), (2, 3.0));
+        assert_eq!((statistics.appearance.count, statistics.appearance.mean), (3, 20.0));
+        // Blurred: what the blur reaches counts too, here all three pixels, and so less than the score itself.
+        let settings = Settings::preset(Preset::Paper).fusion;
+        let sample = scores(&[Some(1.0), None, None], &[None, None, Some(1.0)]);
+        let blurred = gaussian_blur(&sample.shape.map, settings.blur_sigma_px, settings.blur_truncate);
+        let mut statistics = AlignmentStatistics::with_quirks(quirks);
+        statistics.add(&sample, &settings);
+        let sum: f64 = blurred.as_slice().iter().map(|value| f64::from(*value)).sum();
+        assert_eq!((statistics.shape.count, statistics.shape.mean), (3, sum / 3.0));
+        let mut all_zero = AlignmentStatistics::with_quirks(quirks);
+        all_zero.add(&scores(&[Some(0.0)], &[Some(0.0)]), &settings);
+        assert_eq!(all_zero.finish(), Err(AlignmentError::NoScores { shape_pixels: 0, appearance_pixels: 0 }));
     }
 
     #[test]

@@ -5,7 +5,10 @@ use rayon::prelude::*;
 
 use crate::patches::PatchSet;
 use crate::seams::CELL_PX;
-use crate::settings::{CellNeighbourhood, PatchSettings};
+use crate::settings::{CellNeighbourhood, PatchSettings, ReferenceQuirks};
+
+/// How far `cells_shifted` shifts a cell, in rows and in columns (reference).
+const SHIFT_CELLS: isize = 2;
 
 /// The normalised points of all patches, patch after patch: each patch scaled by 1 / (its largest axis extent),
 /// then centred on its mean.
@@ -45,6 +48,11 @@ pub fn extent_and_mean(points: impl Iterator<Item = [f32; 3]>) -> (f32, [f32; 3]
 
 /// The cells of each patch, ascending: those of its points, dilated, never across the image's border.
 pub fn patch_cells(patches: &PatchSet, settings: &PatchSettings) -> Vec<Vec<u32>> {
+    patch_cells_with(patches, settings, ReferenceQuirks::default())
+}
+
+/// As [`patch_cells`], with the reference's `cells_shifted` where it is on: then the settings' dilation plays no part.
+pub fn patch_cells_with(patches: &PatchSet, settings: &PatchSettings, quirks: ReferenceQuirks) -> Vec<Vec<u32>> {
     let (image_side, grid_side) = (patches.image_side, patches.image_side / CELL_PX);
     let cell_of_point: Vec<usize> = patches
         .pixels
@@ -61,7 +69,7 @@ pub fn patch_cells(patches: &PatchSet, settings: &PatchSettings) -> Vec<Vec<u32>
         .map(|patch| {
             let mut touched = vec![false; grid_side * grid_side];
             patch.members.iter().for_each(|member| touched[cell_of_point[*member as usize]] = true);
-            dilated(&touched, grid_side, &offsets)
+            if quirks.cells_shifted { shifted(&touched, grid_side) } else { dilated(&touched, grid_side, &offsets) }
         })
         .collect()
 }
@@ -89,7 +97,26 @@ fn dilated(touched: &[bool], grid_side: usize, offsets: &[(isize, isize)]) -> Ve
             }
         }
     }
-    (0u32..).zip(used).filter_map(|(cell, used)| used.then_some(cell)).collect()
+    set_cells(&used)
+}
+
+/// The touched cells' numbers, shifted by two columns and by two rows to each side: neither diagonals nor neighbours, and a
+/// touched cell itself only where another's shift lands. As the cells are numbered row by row, what leaves a row at one end
+/// enters the next at the other; what leaves the image becomes its first or its last cell.
+fn shifted(touched: &[bool], grid_side: usize) -> Vec<u32> {
+    let rows = SHIFT_CELLS * grid_side as isize;
+    let last = touched.len() as isize - 1;
+    let mut used = vec![false; touched.len()];
+    for cell in (0..=last).filter(|cell| touched[*cell as usize]) {
+        for shift in [-SHIFT_CELLS, SHIFT_CELLS, -rows, rows] {
+            used[(cell + shift).clamp(0, last) as usize] = true;
+        }
+    }
+    set_cells(&used)
+}
+
+fn set_cells(used: &[bool]) -> Vec<u32> {
+    (0u32..).zip(used).filter_map(|(cell, used)| (*used).then_some(cell)).collect()
 }
 
 #[cfg(test)]
@@ -147,6 +174,28 @@ mod tests {
         assert_eq!(patch_cells(&one_patch(vec![0, 7, 8]), &none), vec![vec![0, 1]]);
         let all = PatchSettings { cell_dilation: usize::MAX, ..city_block };
         assert_eq!(patch_cells(&one_patch(vec![0]), &all)[0].len(), CELL_COUNT);
+    }
+
+    #[test]
+    fn shifted_cells_replace_their_own() {
+        let settings = Settings::preset(Preset::Paper).patches;
+        let quirks = ReferenceQuirks { cells_shifted: true, ..ReferenceQuirks::default() };
+        let shifted = |pixels: Vec<u32>| patch_cells_with(&one_patch(pixels), &settings, quirks).remove(0);
+        let pixel = |row: u32, col: u32| 8 * row * 224 + 8 * col;
+        // Cell (10, 10) alone: two columns and two rows away, nothing in between, not itself.
+        assert_eq!(shifted(vec![pixel(10, 10)]), [8 * 28 + 10, 10 * 28 + 8, 10 * 28 + 12, 12 * 28 + 10]);
+        // With (10, 12) each lands on the other.
+        let pair = shifted(vec![pixel(10, 10), pixel(10, 12)]);
+        assert_eq!(pair, [234, 236, 288, 290, 292, 294, 346, 348]);
+        // At a row's end the next row's beginning follows, at its beginning the end of the row before.
+        assert_eq!(shifted(vec![pixel(10, 27)]), [8 * 28 + 27, 10 * 28 + 25, 11 * 28 + 1, 12 * 28 + 27]);
+        assert_eq!(shifted(vec![pixel(10, 0)]), [8 * 28, 9 * 28 + 26, 10 * 28 + 2, 12 * 28]);
+        // Beyond the image there is its first or its last cell.
+        assert_eq!(shifted(vec![pixel(1, 3)]), [0, 28 + 1, 28 + 5, 3 * 28 + 3]);
+        assert_eq!(shifted(vec![pixel(27, 26)]), [25 * 28 + 26, 27 * 28 + 24, 783]);
+        // About as many cells as the paper says, though others.
+        let counts: usize = (0..64).map(|i| shifted(disc(112.0 + (i / 8) as f32, 112.0 + (i % 8) as f32)).len()).sum();
+        assert!((43.0..47.0).contains(&(counts as f32 / 64.0)), "{}", counts as f32 / 64.0);
     }
 
     #[test]

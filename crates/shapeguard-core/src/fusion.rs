@@ -1,13 +1,17 @@
 //! Blur, fusion of the two experts' maps, and sample scores (paper section 3.4; docs/method.md, "Alignment, fusion, scores").
 //!
 //! The published implementation blurs in 8 bits and by boxes; this is a true Gaussian, so that weak isolated scores
-//! survive. Test: `a_weak_score_beside_a_strong_one_survives_the_blur`. The rule `root-sum-squares` and the sample scores `fused-top` and
+//! survive. Test: `a_weak_score_beside_a_strong_one_survives_the_blur`. [`fuse_with`] restores its blur. The rule `root-sum-squares` and the sample scores `fused-top` and
 //! `product-top` are ours.
+
+mod blur_in_8_bits;
+
+pub use blur_in_8_bits::blur_in_8_bits;
 
 use crate::alignment::Alignment;
 use crate::grid::{Grid, ScoreMap};
 use crate::scoring::SampleScores;
-use crate::settings::{FusionRule, FusionSettings, SampleScoring};
+use crate::settings::{FusionRule, FusionSettings, ReferenceQuirks, SampleScoring};
 
 /// `SampleScoring::FusedTop` averages one of this many pixels.
 const TOP_ONE_OF: usize = 1000;
@@ -43,7 +47,17 @@ pub struct Scores {
 /// Fuses two experts' scores to final maps. By [`FusionRule::Maximum`], the paper's, the fused map is
 /// `blur(max(max(a * rgb + b, 0), sdf))`; by [`FusionRule::RootSumSquares`] it is [`root_sum_squares`] of both blurred maps.
 pub fn fuse(scores: &SampleScores, alignment: Alignment, settings: &FusionSettings) -> AnomalyMaps {
-    let blur = |map: &ScoreMap| gaussian_blur(map, settings.blur_sigma_px, settings.blur_truncate);
+    fuse_with(scores, alignment, settings, ReferenceQuirks::default())
+}
+
+/// As [`fuse`], with the reference's `blur_in_8_bits` where it is on.
+pub fn fuse_with(
+    scores: &SampleScores,
+    alignment: Alignment,
+    settings: &FusionSettings,
+    quirks: ReferenceQuirks,
+) -> AnomalyMaps {
+    let blur = |map: &ScoreMap| blur(map, settings, quirks);
     let (shape, appearance) = (blur(&scores.shape.map), blur(&scores.appearance.map));
     let fused = match settings.rule {
         FusionRule::Maximum => blur(&fuse_unblurred(&scores.shape.map, &scores.appearance.map, alignment)),
@@ -107,6 +121,15 @@ fn mean_of_largest(map: &ScoreMap, one_of: usize) -> f32 {
 /// The larger of two numbers; NaN if either is, where `f32::max` would hide it.
 pub(crate) fn larger(a: f32, b: f32) -> f32 {
     if a > b || a.is_nan() { a } else { b }
+}
+
+/// The blur of the settings, or the reference's.
+pub(crate) fn blur(map: &ScoreMap, settings: &FusionSettings, quirks: ReferenceQuirks) -> ScoreMap {
+    if quirks.blur_in_8_bits {
+        blur_in_8_bits(map, settings.blur_sigma_px)
+    } else {
+        gaussian_blur(map, settings.blur_sigma_px, settings.blur_truncate)
+    }
 }
 
 /// A true Gaussian blur, separable, zero beyond the border. The kernel reaches `truncate * sigma_px` pixels (rounded)

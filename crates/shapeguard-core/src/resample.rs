@@ -5,13 +5,14 @@
 //! cubic with a = -0.5 that widens with the scale, weights normalised to 1. In floating point without rounding
 //! to 8 bits between the passes (Pillow rounds), clamped to `0.0..=1.0` at the end (torch does not). Pinned by
 //! the golden `tests/goldens/resample.json`. Cloud and masks share one source pixel, unlike the reference, where they differ by
-//! up to 1.8 pixels.
+//! up to 1.8 pixels ([`resample_with`] restores that).
 
 use rayon::prelude::*;
 
 use crate::foreground::Foreground;
 use crate::grid::{Grid, GridSize, Mask, RgbImage};
 use crate::sample::OrganizedCloud;
+use crate::settings::ReferenceQuirks;
 
 /// A part as the experts see it, on a square grid.
 #[derive(Clone, Debug)]
@@ -38,9 +39,15 @@ impl Sample {
 /// Brings a foreground to `side` x `side` pixels: the cloud by the pixel at `floor((i + 0.5) S / side)`, the colour by
 /// antialiased bicubic interpolation.
 pub fn resample(foreground: &Foreground, side: usize) -> Sample {
+    resample_with(foreground, side, ReferenceQuirks::default())
+}
+
+/// As [`resample`], with the reference's `cloud_at_pixel_corner` where it is on.
+pub fn resample_with(foreground: &Foreground, side: usize, quirks: ReferenceQuirks) -> Sample {
     let (points, valid) = (foreground.cloud.points_m(), foreground.cloud.valid());
+    let half_px = if quirks.cloud_at_pixel_corner { 0 } else { 1 };
     Sample {
-        cloud: OrganizedCloud::from_parts(nearest(points, side), nearest(valid, side)),
+        cloud: OrganizedCloud::from_parts(nearest(points, side, half_px), nearest(valid, side, half_px)),
         rgb: resize_bicubic(&foreground.rgb, GridSize::new(side, side)),
         square_side: foreground.cloud.size().rows,
         source_size: foreground.source_size,
@@ -48,15 +55,15 @@ pub fn resample(foreground: &Foreground, side: usize) -> Sample {
     }
 }
 
-/// Brings a square mask to `side` x `side` pixels by the same source pixels as the cloud.
+/// Brings a square mask to `side` x `side` pixels by the pixel at `floor((i + 0.5) S / side)`, as [`resample`] does the cloud.
 pub fn resample_mask(mask: &Mask, side: usize) -> Mask {
-    nearest(mask, side)
+    nearest(mask, side, 1)
 }
 
-fn nearest<T: Copy>(grid: &Grid<T>, side: usize) -> Grid<T> {
+/// Takes the source pixel at `floor((i + half_px / 2) S / side)`, in whole numbers.
+fn nearest<T: Copy>(grid: &Grid<T>, side: usize, half_px: usize) -> Grid<T> {
     let size = grid.size();
-    // floor((i + 0.5) S / side) in whole numbers.
-    let source = |i: usize, pixels: usize| (2 * i + 1) * pixels / (2 * side);
+    let source = |i: usize, pixels: usize| (2 * i + half_px) * pixels / (2 * side);
     Grid::from_fn(GridSize::new(side, side), |row, col| grid[(source(row, size.rows), source(col, size.cols))])
 }
 

@@ -7,13 +7,14 @@
 //!
 //! Where it differs from the published implementation: a distance of exactly 0 is a score like any other there is
 //! (a mask says which pixels carry one), and a training sample leaves out all of its own features, not only the
-//! nearest. Tests: `a_distance_of_zero_is_a_score`, `a_sample_left_out_meets_none_of_its_own_features`.
+//! nearest. Tests: `a_distance_of_zero_is_a_score`, `a_sample_left_out_meets_none_of_its_own_features`. [`score_maps_with`] and
+//! [`LeaveOut::Nearest`] restore these.
 
 mod appearance;
 mod shape;
 
 pub use appearance::{CellResiduals, cell_grid, cell_residuals, dictionary, pixels_of_cells, upsample_cells};
-pub use shape::{shape_neighbours, signed_distance_map};
+pub use shape::{shape_neighbours, signed_distance_map, signed_distance_map_with};
 
 use rayon::prelude::*;
 
@@ -24,7 +25,7 @@ use crate::matrix::Matrix;
 use crate::memory::{DualMemory, SampleFeatures};
 use crate::patches::PatchSet;
 use crate::seams::{BankSearch, Neighbour, ShapeExpert};
-use crate::settings::{Coding, MemorySettings};
+use crate::settings::{Coding, MemorySettings, ReferenceQuirks};
 use crate::sparse_coding::{SparseCode, orthogonal_matching_pursuit};
 
 /// What one expert says of a sample.
@@ -75,8 +76,41 @@ pub struct RawScores {
     pub dictionary_size: usize,
 }
 
-/// Scores a sample. Features of the sample `leave_out` of the memory are not used (a training sample leaves itself
-/// out).
+/// Which features of the memory a sample is not compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaveOut {
+    /// Compared with all: a sample that the memory has not seen.
+    Nothing,
+    /// Without those of this sample of the memory: a training sample without its own.
+    Sample(u32),
+    /// Each of the sample's features without the nearest one, whosoever that is (the reference's `nearest_left_out`). All
+    /// others of a training sample stay.
+    Nearest,
+}
+
+impl LeaveOut {
+    /// The nearest of the allowed rows that are not left out; those of a left-out sample the caller does not allow.
+    fn nearest(
+        self,
+        search: &dyn BankSearch,
+        bank: &Matrix,
+        allowed: Option<&[u32]>,
+        queries: &Matrix,
+        k: usize,
+    ) -> Vec<Vec<Neighbour>> {
+        match self {
+            Self::Nothing | Self::Sample(_) => search.nearest(bank, allowed, queries, k),
+            // One more, and exactly one less: of features as near as each other the one of the smallest row goes.
+            Self::Nearest => {
+                let mut found = search.nearest(bank, allowed, queries, k.saturating_add(1));
+                found.iter_mut().for_each(|neighbours| drop(neighbours.drain(..neighbours.len().min(1))));
+                found
+            }
+        }
+    }
+}
+
+/// Scores a sample without the features that it leaves out.
 pub fn score(
     features: &SampleFeatures,
     patches: &PatchSet,
@@ -84,7 +118,7 @@ pub fn score(
     expert: &dyn ShapeExpert,
     search: &dyn BankSearch,
     settings: &MemorySettings,
-    leave_out: Option<u32>,
+    leave_out: LeaveOut,
 ) -> SampleScores {
     score_maps(&raw_scores(features, patches, memory, expert, search, settings, leave_out), patches, memory, settings)
 }
@@ -97,7 +131,7 @@ pub fn raw_scores(
     expert: &dyn ShapeExpert,
     search: &dyn BankSearch,
     settings: &MemorySettings,
-    leave_out: Option<u32>,
+    leave_out: LeaveOut,
 ) -> RawScores {
     let patch_neighbours = shape_neighbours(&features.shape, memory, search, settings, leave_out);
     let (coding, nonzeros) = (settings.shape_coding, settings.nonzeros);
@@ -107,7 +141,8 @@ pub fn raw_scores(
 
     let dictionary = dictionary(&patch_neighbours, memory, settings, leave_out);
     let cells = features.used_cells();
-    let compared = cell_residuals(&features.appearance, &cells, memory, dictionary.as_deref(), search, settings);
+    let compared =
+        cell_residuals(&features.appearance, &cells, memory, dictionary.as_deref(), search, settings, leave_out);
     RawScores {
         patch_neighbours,
         patch_residuals: rebuilt.residuals,
@@ -123,6 +158,17 @@ pub fn raw_scores(
 
 /// Makes maps of what a sample's features score, relative to the memory's typical scores where it has them.
 pub fn score_maps(raw: &RawScores, patches: &PatchSet, memory: &DualMemory, settings: &MemorySettings) -> SampleScores {
+    score_maps_with(raw, patches, memory, settings, ReferenceQuirks::default())
+}
+
+/// As [`score_maps`], with the reference's `zero_is_unset` where it is on.
+pub fn score_maps_with(
+    raw: &RawScores,
+    patches: &PatchSet,
+    memory: &DualMemory,
+    settings: &MemorySettings,
+    quirks: ReferenceQuirks,
+) -> SampleScores {
     let mut residuals = raw.patch_residuals.clone();
     let mut factors = vec![1.0; residuals.len()];
     let mut cell_residuals = raw.cell_residuals.clone();
@@ -137,7 +183,7 @@ pub fn score_maps(raw: &RawScores, patches: &PatchSet, memory: &DualMemory, sett
             *residual *= typical.cell.factor(neighbours, settings.appearance_typical_power);
         }
     }
-    let (map, scored) = signed_distance_map(&raw.distances, &factors, patches, settings.overlap_rule);
+    let (map, scored) = signed_distance_map_with(&raw.distances, &factors, patches, settings.overlap_rule, quirks);
     let shape = ExpertScores { map, scored, sample_score: largest(&residuals) };
     let cells = cell_grid(&raw.cells, cell_residuals, raw.grid_side);
     let appearance = ExpertScores {

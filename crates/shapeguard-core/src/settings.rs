@@ -1,6 +1,10 @@
 //! The method's constants that can be set, with their units; a preset is a value of [`Settings`]. The reasons and sources stand
 //! beside the values in the commented preset files (`crates/shapeguard/presets/*.toml`) and in docs/method.md.
 
+mod reference_quirks;
+
+pub use reference_quirks::ReferenceQuirks;
+
 use serde::{Deserialize, Serialize};
 
 use crate::seams::IMAGE_SIDE;
@@ -27,6 +31,8 @@ pub struct Settings {
     pub fusion: FusionSettings,
     /// The verdict's threshold.
     pub threshold: ThresholdSettings,
+    /// What the reference does otherwise.
+    pub reference_quirks: ReferenceQuirks,
 }
 
 /// How the part is told from what it lies on.
@@ -280,6 +286,7 @@ impl Settings {
                 rule: FusionRule::Maximum,
             },
             threshold: ThresholdSettings { false_reject_rate: 0.05 },
+            reference_quirks: ReferenceQuirks::default(),
         };
         match preset {
             Preset::Paper => paper,

@@ -4,11 +4,13 @@ mod synthetic;
 
 use proptest::prelude::*;
 use shapeguard_core::foreground::cluster::dbscan;
-use shapeguard_core::foreground::{Foreground, ForegroundError, ForegroundWarning, segment};
+use shapeguard_core::foreground::{Foreground, ForegroundError, ForegroundWarning, segment, segment_with};
 use shapeguard_core::grid::{Grid, GridSize, Mask, RgbImage};
-use shapeguard_core::resample::resample;
+use shapeguard_core::resample::{resample, resample_mask, resample_with};
 use shapeguard_core::sample::{OrganizedCloud, Scan};
-use shapeguard_core::settings::{BorderPolicy, ForegroundMethod, ForegroundSettings, Preset, Settings};
+use shapeguard_core::settings::{
+    BorderPolicy, ForegroundMethod, ForegroundSettings, Preset, ReferenceQuirks, Settings,
+};
 use synthetic::{scene, slow_dbscan};
 
 fn settings() -> ForegroundSettings {
@@ -213,6 +215,51 @@ fn an_empty_table_has_no_part() {
     let error = segment(&plate(|row, col| row == 30 && (30..40).contains(&col)), &settings(), None, 0).unwrap_err();
     assert!(matches!(error, ForegroundError::NoPart { candidates: 10, .. }));
     assert!(error.to_string().contains("no part found"), "{error}");
+}
+
+#[test]
+fn noise_that_competes_wins_by_its_number() {
+    let quirks = ReferenceQuirks { noise_competes: true, ..ReferenceQuirks::default() };
+    let dense = |row: usize, col: usize| (20..26).contains(&row) && (30..36).contains(&col);
+    // Three pixels apart: 13 points within 6 mm, fewer than the 30 of a cluster.
+    let sparse = |row: usize, col: usize| {
+        (33..=48).contains(&row) && (12..=66).contains(&col) && row.is_multiple_of(3) && col.is_multiple_of(3)
+    };
+    let scan = plate(|row, col| dense(row, col) || sparse(row, col));
+    let part_of = |quirks| segment_with(&scan, &settings(), None, 0, quirks).unwrap();
+    let kept = |part: &Foreground| -> Vec<(usize, usize)> {
+        let pixels = (0..60).flat_map(|row| (0..80).map(move |col| (row, col)));
+        pixels.filter(|(row, col)| part.cloud.valid()[(row + part.offset.0, col + part.offset.1)]).collect()
+    };
+    let (part, noise) = (part_of(ReferenceQuirks::default()), part_of(quirks));
+    assert!(kept(&part).iter().all(|(row, col)| dense(*row, *col)) && kept(&part).len() == 36);
+    assert!(kept(&noise).iter().all(|(row, col)| sparse(*row, *col)) && kept(&noise).len() == 6 * 19);
+    // Fewer points of noise change nothing, and noise alone is a part.
+    let few = plate(|row, col| dense(row, col) || (row == 45 && col == 60));
+    assert_eq!(segment_with(&few, &settings(), None, 0, quirks).unwrap().cloud.valid().count(), 36);
+    let alone = plate(|row, col| (row, col) == (30, 40));
+    assert_eq!(segment_with(&alone, &settings(), None, 0, quirks).unwrap().cloud.valid().count(), 1);
+    let error = segment_with(&plate(|_, _| false), &settings(), None, 0, quirks).unwrap_err();
+    assert!(matches!(error, ForegroundError::NoPart { candidates: 0, .. }), "{error}");
+}
+
+#[test]
+fn a_cloud_at_the_pixels_corner_leaves_the_truth_behind() {
+    let quirks = ReferenceQuirks { cloud_at_pixel_corner: true, ..ReferenceQuirks::default() };
+    let part = found(&plate(|row, col| (20..40).contains(&row) && (30..60).contains(&col)), &settings());
+    let side = 40;
+    let (centre, corner) = (resample(&part, side), resample_with(&part, side, quirks));
+    // The square has 100 pixels: floor(2.5 i) instead of floor(2.5 i + 1.25).
+    for (row, col) in (0..side).flat_map(|row| (0..side).map(move |col| (row, col))) {
+        let (at_corner, at_centre) = ((5 * row / 2, 5 * col / 2), ((10 * row + 5) / 4, (10 * col + 5) / 4));
+        assert_eq!(corner.cloud.valid()[(row, col)], part.cloud.valid()[at_corner]);
+        assert_eq!(corner.cloud.points_m()[(row, col)], part.cloud.points_m()[at_corner]);
+        assert_eq!(centre.cloud.points_m()[(row, col)], part.cloud.points_m()[at_centre]);
+    }
+    // Colour and truth stay.
+    assert_eq!(corner.rgb, centre.rgb);
+    assert_eq!(&resample_mask(part.cloud.valid(), side), centre.cloud.valid());
+    assert_ne!(corner.cloud.points_m()[(17, 17)], centre.cloud.points_m()[(17, 17)]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use shapeguard_core::grid::{Grid, GridSize, GridSizeError, Mask, RgbImage};
 
 use crate::fault::{Fault, check_expansion, checked_size};
 use crate::file::Format;
+use crate::scan_file::TruthRule;
 
 /// What the last bytes of a whole JPEG hold: its end-of-image marker. Decoders fill what is missing with grey.
 const JPEG_END: [u8; 2] = [0xff, 0xd9];
@@ -33,14 +34,19 @@ pub(crate) fn decode_colour(bytes: &[u8], max_pixels: usize) -> Result<RgbImage,
     }
 }
 
-/// Decodes a mask: where a value is > 0. A PNG of grey, colour or indices; alpha is not looked at.
-pub(crate) fn decode_mask(bytes: &[u8], max_pixels: usize) -> Result<Mask, Fault> {
+/// Decodes a mask: where the rule takes a value of a channel. A PNG of grey, colour or indices; alpha is not looked at.
+pub(crate) fn decode_mask(bytes: &[u8], max_pixels: usize, rule: TruthRule) -> Result<Mask, Fault> {
     let png = Png::decode(bytes, "a mask as a PNG image", Transformations::IDENTITY, max_pixels)?;
     let colour_channels = match png.colour {
         ColorType::Rgb | ColorType::Rgba => 3,
         ColorType::Grayscale | ColorType::GrayscaleAlpha | ColorType::Indexed => 1,
     };
-    Ok(Grid::from_fn(png.size, |row, col| (0..colour_channels).any(|channel| png.value(row, col, channel) > 0)))
+    let white = (1u32 << png.depth as u8) - 1;
+    let is_set = |value: u16| match rule {
+        TruthRule::AboveZero => value > 0,
+        TruthRule::AboveHalf => 2 * u32::from(value) > white,
+    };
+    Ok(Grid::from_fn(png.size, |row, col| (0..colour_channels).any(|channel| is_set(png.value(row, col, channel)))))
 }
 
 /// Decodes a depth image: 16-bit grey PNG, values as they stand in the file.

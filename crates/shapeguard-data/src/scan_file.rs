@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use shapeguard_core::grid::{GridSize, Mask, RgbImage};
 use shapeguard_core::sample::{Frame, OrganizedCloud, Scan};
+use shapeguard_core::settings::ReferenceQuirks;
 
 use crate::depth::Intrinsics;
 use crate::error::DataError;
@@ -180,15 +181,32 @@ pub fn read_rgb(path: &Path, max_pixels: usize) -> Result<RgbImage, DataError> {
 /// If it cannot be read.
 pub fn read_mask(path: &Path, max_pixels: usize) -> Result<Mask, DataError> {
     let bytes = read_file(path, max_pixels)?;
-    image_file::decode_mask(&bytes, max_pixels).map_err(|fault| fault.at(path))
+    image_file::decode_mask(&bytes, max_pixels, TruthRule::AboveZero).map_err(|fault| fault.at(path))
 }
 
-/// Reads the ground truth of a scan: every value > 0 is defect.
+/// Which values of a ground truth are defect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TruthRule {
+    /// Every value above 0: MVTec 3D-AD writes one value for each kind of defect.
+    #[default]
+    AboveZero,
+    /// What exceeds half of white, the largest value that the file's depth has room for (reference): of 8 bits above 127.
+    AboveHalf,
+}
+
+impl From<ReferenceQuirks> for TruthRule {
+    fn from(quirks: ReferenceQuirks) -> Self {
+        if quirks.truth_above_half { Self::AboveHalf } else { Self::AboveZero }
+    }
+}
+
+/// Reads the ground truth of a scan: what the rule takes is defect.
 ///
 /// # Errors
 /// If it cannot be read or is not of the scan's size.
-pub fn read_truth(path: &Path, expected: GridSize) -> Result<Mask, DataError> {
-    let mask = read_mask(path, DEFAULT_MAX_PIXELS)?;
+pub fn read_truth(path: &Path, expected: GridSize, rule: TruthRule) -> Result<Mask, DataError> {
+    let bytes = read_file(path, DEFAULT_MAX_PIXELS)?;
+    let mask = image_file::decode_mask(&bytes, DEFAULT_MAX_PIXELS, rule).map_err(|fault| fault.at(path))?;
     if mask.size() != expected {
         return Err(DataError::MaskSize { path: path.to_path_buf(), expected, found: mask.size() });
     }

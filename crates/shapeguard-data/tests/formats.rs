@@ -6,8 +6,10 @@ use std::path::Path;
 
 use shapeguard_core::grid::{Grid, GridSize};
 use shapeguard_core::sample::{Frame, SampleError};
+use shapeguard_core::settings::ReferenceQuirks;
 use shapeguard_data::{
-    DataError, Intrinsics, ReadOptions, ScanSource, Unit, parse_grid_size, read_rgb, read_scan, read_truth, scan_digest,
+    DataError, Intrinsics, ReadOptions, ScanSource, TruthRule, Unit, parse_grid_size, read_rgb, read_scan, read_truth,
+    scan_digest,
 };
 use support::{SIZE, golden, goldens, raw_xyz, rgb, scan};
 
@@ -191,11 +193,34 @@ fn every_truth_value_above_zero_is_defect() {
     let expected: Vec<bool> = std::fs::read(golden("truth.u8")).unwrap().iter().map(|value| *value > 0).collect();
     assert_eq!(expected.iter().filter(|set| **set).count(), 4);
     for name in goldens("truth", ".png") {
-        assert_eq!(read_truth(&golden(&name), SIZE).unwrap().as_slice(), expected, "{name}");
+        assert_eq!(read_truth(&golden(&name), SIZE, TruthRule::AboveZero).unwrap().as_slice(), expected, "{name}");
     }
-    let error = read_truth(&golden("truth.png"), GridSize::new(5, 8)).unwrap_err();
+    let error = read_truth(&golden("truth.png"), GridSize::new(5, 8), TruthRule::AboveZero).unwrap_err();
     assert!(matches!(error, DataError::MaskSize { .. }), "{error}");
-    assert!(read_truth(&golden("xyz_plain.tiff"), SIZE).unwrap_err().to_string().contains("convert it to PNG"));
+    let error = read_truth(&golden("xyz_plain.tiff"), SIZE, TruthRule::AboveZero).unwrap_err();
+    assert!(error.to_string().contains("convert it to PNG"), "{error}");
+}
+
+#[test]
+fn truth_above_half_of_white_loses_small_values() {
+    let values = std::fs::read(golden("truth.u8")).unwrap();
+    // The values are 1, 3 and 255. Half of white is 127.5 of 8 bits, 32767.5 of 16, and half of the only value of 1.
+    let of_8_bits: Vec<bool> = values.iter().map(|value| *value > 127).collect();
+    assert_eq!(of_8_bits.iter().filter(|set| **set).count(), 1);
+    let cases = [
+        ("truth.png", of_8_bits.clone()),
+        ("truth_rgb.png", of_8_bits.clone()),
+        ("truth_rgba.png", of_8_bits.clone()),
+        ("truth_palette.png", of_8_bits),
+        ("truth16.png", vec![false; values.len()]),
+        ("truth_1bit.png", values.iter().map(|value| *value > 0).collect()),
+    ];
+    assert_eq!(cases.len(), goldens("truth", ".png").len());
+    for (name, expected) in cases {
+        assert_eq!(read_truth(&golden(name), SIZE, TruthRule::AboveHalf).unwrap().as_slice(), expected, "{name}");
+    }
+    let quirks = ReferenceQuirks { truth_above_half: true, ..ReferenceQuirks::default() };
+    assert_eq!([quirks, ReferenceQuirks::default()].map(TruthRule::from), [TruthRule::AboveHalf, TruthRule::AboveZero]);
 }
 
 #[test]

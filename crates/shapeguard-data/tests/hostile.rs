@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 use shapeguard_core::grid::{GridSize, Mask, RgbImage};
 use shapeguard_core::sample::Scan;
-use shapeguard_data::{DataError, Intrinsics, ReadOptions, ScanSource, read_rgb, read_scan, read_truth};
+use shapeguard_data::{DataError, Intrinsics, ReadOptions, ScanSource, TruthRule, read_rgb, read_scan, read_truth};
 use support::{SIZE, golden, goldens};
 
 /// Bytes at the front whose bits are flipped: every header here is shorter, but for the PLY ones.
@@ -81,7 +81,7 @@ fn read_as(path: &Path, bytes: &[u8], options: &ReadOptions, image: bool) -> Opt
     let named = |error: DataError| assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
     if image {
         let rgb = read_rgb(path, options.max_pixels).map_err(named).ok();
-        let truth = read_truth(path, SIZE).map_err(named).ok();
+        let truth = read_truth(path, SIZE, TruthRule::AboveZero).map_err(named).ok();
         return (rgb.is_some() || truth.is_some()).then_some(Content::Image(rgb, truth));
     }
     let source = ScanSource::with_rgb(path, golden("rgb.png"));

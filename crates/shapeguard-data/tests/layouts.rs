@@ -5,7 +5,8 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use shapeguard_data::{
-    DataError, Dataset, Datasets, GOOD, ReadOptions, ScanSource, category_roots, discover_scans, read_scan, read_truth,
+    DataError, Dataset, Datasets, GOOD, ReadOptions, ScanSource, TruthRule, category_roots, discover_scans, read_scan,
+    read_truth,
 };
 use support::{SIZE, golden, scan};
 
@@ -69,7 +70,7 @@ fn an_mvtec_category_is_recognised() {
         assert_eq!(read_scan(&sample.source, &ReadOptions::default()).unwrap(), scan());
     }
     let truth = dataset.test[0].truth.as_ref().unwrap();
-    assert_eq!(read_truth(truth, SIZE).unwrap().count(), 4);
+    assert_eq!(read_truth(truth, SIZE, TruthRule::AboveZero).unwrap().count(), 4);
 }
 
 #[test]

@@ -25,7 +25,7 @@ use shapeguard_core::memory::{DualMemory, ExactSearch, SampleFeatures};
 use shapeguard_core::patches::{PatchSet, extract_patches};
 use shapeguard_core::resample::Sample;
 use shapeguard_core::sample::OrganizedCloud;
-use shapeguard_core::scoring::score;
+use shapeguard_core::scoring::{LeaveOut, score};
 use shapeguard_core::seams::{AppearanceExpert, BankSearch, IMAGE_SIDE, ShapeExpert};
 use shapeguard_core::settings::{Preset, Settings};
 use shapeguard_experts::appearance::{Network, WideResNet50, efficientnet_lite0};
@@ -112,7 +112,7 @@ fn measure(preset: &str, gpu: Option<&Arc<Gpu>>, scans: usize) -> Result<(), Box
     }
     // Any alignment does for timing; this one is of the right size.
     let mut statistics = AlignmentStatistics::default();
-    statistics.add(&engine.score(&bank[0], &memory, &settings, Some(0)), &settings.fusion);
+    statistics.add(&engine.score(&bank[0], &memory, &settings, LeaveOut::Sample(0)), &settings.fusion);
     let alignment = statistics.finish()?;
 
     let off = match &device {
@@ -131,7 +131,8 @@ fn measure(preset: &str, gpu: Option<&Arc<Gpu>>, scans: usize) -> Result<(), Box
     let colour = milliseconds(|| drop(engine.appearance.describe(&new[0].sample.rgb)));
     let distances = milliseconds(|| drop(engine.shape.signed_distances(&features, &points, per_patch)));
     let sample_features = engine.features(&new[0], &settings);
-    let scoring = milliseconds(|| drop(engine.score_features(&sample_features, &new[0], &memory, &settings, None)));
+    let all = LeaveOut::Nothing;
+    let scoring = milliseconds(|| drop(engine.score_features(&sample_features, &new[0], &memory, &settings, all)));
 
     let start = Instant::now();
     let peaks: Vec<f32> = (0..scans)
@@ -172,7 +173,7 @@ impl Engine {
         scan: &Prepared,
         memory: &DualMemory,
         settings: &Settings,
-        leave_out: Option<u32>,
+        leave_out: LeaveOut,
     ) -> shapeguard_core::scoring::SampleScores {
         score(features, &scan.patches, memory, &*self.shape, &*self.search, &settings.memory, leave_out)
     }
@@ -182,13 +183,13 @@ impl Engine {
         scan: &Prepared,
         memory: &DualMemory,
         settings: &Settings,
-        leave_out: Option<u32>,
+        leave_out: LeaveOut,
     ) -> shapeguard_core::scoring::SampleScores {
         self.score_features(&self.features(scan, settings), scan, memory, settings, leave_out)
     }
 
     fn maps(&self, scan: &Prepared, memory: &DualMemory, settings: &Settings, alignment: Alignment) -> AnomalyMaps {
-        fuse(&self.score(scan, memory, settings, None), alignment, &settings.fusion)
+        fuse(&self.score(scan, memory, settings, LeaveOut::Nothing), alignment, &settings.fusion)
     }
 }
 

@@ -11,11 +11,11 @@ use shapeguard::evaluation::{ChannelMetrics, LabelledScan, LoadFault, evaluate};
 use shapeguard::pipeline::truth_at_map_size;
 use shapeguard::{Detector, FitInputs};
 use shapeguard_baselines::{Backbone, Baseline, BaselineSettings};
-use shapeguard_core::foreground::segment;
-use shapeguard_core::fusion::{fuse, sample_scores};
+use shapeguard_core::foreground::segment_with;
+use shapeguard_core::fusion::{fuse_with, sample_scores};
 use shapeguard_core::grid::Mask;
-use shapeguard_core::resample::{Sample, resample};
-use shapeguard_core::scoring::score_maps;
+use shapeguard_core::resample::{Sample, resample_with};
+use shapeguard_core::scoring::{LeaveOut, score_maps_with};
 use shapeguard_core::settings::Settings;
 use shapeguard_data::{DataError, Dataset, GOOD, SampleEntry, ScanSource, TestEntry, read_truth};
 
@@ -240,7 +240,7 @@ impl CategoryJob<'_> {
 
     /// Seconds of one sample after another, each variant by itself, with all threads.
     fn time(&self, fitted: &Fitted, result: &mut CategoryResult) {
-        let (laboratory, settings) = (&self.laboratory, self.settings);
+        let (laboratory, settings, quirks) = (&self.laboratory, self.settings, self.settings.reference_quirks);
         let timed: Vec<(usize, Variant)> =
             fitted.variants.iter().copied().enumerate().filter(|(_, variant)| !CODINGS.contains(variant)).collect();
         let tests = spread(&self.dataset.test, Some(self.options.timing_scans));
@@ -255,9 +255,9 @@ impl CategoryJob<'_> {
                 let Ok(prepared) = laboratory.experts.prepare(&loaded, settings) else { break };
                 let (banks, experts) = (&fitted.banks, laboratory.experts);
                 let (features, patched) = (&prepared.features, &prepared.patches);
-                let raw = compare(&[*variant], features, patched, banks, experts, &settings.memory, None);
-                let scores = score_maps(&raw[0], patched, &banks.memory, &settings.memory);
-                let maps = fuse(&scores, fitted.alignments[*index], &settings.fusion);
+                let raw = compare(&[*variant], features, patched, banks, experts, &settings.memory, LeaveOut::Nothing);
+                let scores = score_maps_with(&raw[0], patched, &banks.memory, &settings.memory, quirks);
+                let maps = fuse_with(&scores, fitted.alignments[*index], &settings.fusion, quirks);
                 std::hint::black_box(sample_scores(&scores, &maps, &settings.fusion));
                 *sum += start.elapsed().as_secs_f64() - prepared.seconds.foreground;
                 if *index == 0 {
@@ -282,8 +282,9 @@ impl CategoryJob<'_> {
         let part = |source: &ScanSource| -> Result<Option<(Sample, shapeguard_core::grid::GridSize)>, DataError> {
             let loaded = read(source)?;
             let settings = self.settings;
-            let part = segment(&loaded.scan, &settings.foreground, loaded.mask.as_ref(), settings.seed);
-            Ok(part.ok().map(|part| (resample(&part, settings.image.side_px), loaded.scan.size())))
+            let (mask, quirks) = (loaded.mask.as_ref(), settings.reference_quirks);
+            let part = segment_with(&loaded.scan, &settings.foreground, mask, settings.seed, quirks);
+            Ok(part.ok().map(|part| (resample_with(&part, settings.image.side_px, quirks), loaded.scan.size())))
         };
         let train: Vec<Sample> = self
             .dataset
@@ -297,7 +298,11 @@ impl CategoryJob<'_> {
         // What cannot be judged is in no method's figures; the study has named it.
         let tested: Vec<(Sample, Option<Mask>, bool)> = in_chunks(&self.dataset.test, |test| {
             let Ok(Some((sample, size))) = part(&test.sample.source) else { return Ok(None) };
-            let truth = test.truth.as_deref().map(|path| read_truth(path, size)).transpose()?;
+            let truth = test
+                .truth
+                .as_deref()
+                .map(|path| read_truth(path, size, self.settings.reference_quirks.into()))
+                .transpose()?;
             let truth = match truth {
                 Some(truth) => Some(truth_at_map_size(&truth, &sample)),
                 None => (test.defect == GOOD).then(|| Mask::filled(sample.cloud.size(), false)),
@@ -361,7 +366,11 @@ impl CategoryJob<'_> {
             })?;
         let load = |test: &TestEntry| -> Result<LabelledScan, LoadFault> {
             let loaded = read(&test.sample.source)?;
-            let truth = test.truth.as_deref().map(|path| read_truth(path, loaded.scan.size())).transpose();
+            let truth = test
+                .truth
+                .as_deref()
+                .map(|path| read_truth(path, loaded.scan.size(), settings.reference_quirks.into()))
+                .transpose();
             Ok(LabelledScan { loaded, truth: truth.map_err(LoadFault::Truth)? })
         };
         let name = |test: &TestEntry| format!("{}/{}", test.defect, test.sample.name);

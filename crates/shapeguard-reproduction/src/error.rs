@@ -21,7 +21,7 @@ pub enum ReproductionError {
         /// The category.
         category: String,
         /// Which one, and why.
-        source: ScanError,
+        source: Box<ScanError>,
     },
     /// A category lacks what the tables are made of.
     #[error("{category}: expected at least {needed} {what}, found {found}; leave the category out, or add them")]

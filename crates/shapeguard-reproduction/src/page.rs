@@ -106,7 +106,7 @@ impl Reproduction {
             for category in &self.categories {
                 for picture in category.pictures.iter().filter(|picture| picture.shown == shown) {
                     let label = format!("{}: {}, score {:.4}", category.name, picture.name, picture.score);
-                    add(&format!("{label}\n\n![{label}]({})", picture.file.replace(' ', "%20")));
+                    add(&format!("{label}\n\n![{label}](<{}>)", picture.file));
                 }
             }
         }
@@ -127,9 +127,9 @@ impl Reproduction {
             .map(|(shown, title, note)| {
                 let pictures = self.categories.iter().flat_map(|category| {
                     let of_heading = category.pictures.iter().filter(move |picture| picture.shown == *shown);
-                    of_heading.map(|picture| context! { category => category.name, picture => Serde(picture) })
+                    of_heading.map(|picture| context! { category => &category.name, picture => Serde(picture) })
                 });
-                context! { title, note, pictures => pictures.collect::<Vec<_>>() }
+                context! { title => *title, note => *note, pictures => pictures.collect::<Vec<_>>() }
             })
             .collect();
         let page = environment.get_template("page").map_err(render)?;

@@ -21,6 +21,8 @@ const SDF: RGBColor = RGBColor(213, 94, 0);
 const FUSED: RGBColor = RGBColor(0, 158, 115);
 /// See [`RGB`].
 const PUBLISHED_COLOUR: RGBColor = RGBColor(90, 90, 90);
+/// Limits that the axis names; 0.07 has no room.
+const LIMIT_TICKS: [f64; 6] = [0.01, 0.03, 0.05, 0.1, 0.2, 0.3];
 /// Height of a category in the plot of scores, pixels.
 const ROW_PX: u32 = 46;
 /// Scores are shown from this share of the good scans' median to this multiple of it, at most.
@@ -50,10 +52,13 @@ fn draw_limits(svg: &mut String, lines: &[(&str, RGBColor, Vec<f64>)]) -> Result
         .margin(14)
         .x_label_area_size(42)
         .y_label_area_size(52)
-        .build_cartesian_2d((0.009..0.33).log_scale(), 0.0..1.0)?;
+        .build_cartesian_2d((0.009..0.33).log_scale().with_key_points(LIMIT_TICKS.into()), 0.0..1.0)?;
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
+        .bold_line_style(BLACK.mix(0.12))
+        .label_style(("sans-serif", 13))
+        .axis_desc_style(("sans-serif", 14))
         .x_desc("up to a false-positive rate of")
         .y_desc("AUPRO, 100 thresholds")
         .x_label_formatter(&|limit| format!("{limit}"))
@@ -77,6 +82,7 @@ fn draw_limits(svg: &mut String, lines: &[(&str, RGBColor, Vec<f64>)]) -> Result
     chart
         .configure_series_labels()
         .position(SeriesLabelPosition::LowerRight)
+        .label_font(("sans-serif", 13))
         .background_style(WHITE.mix(0.9))
         .border_style(BLACK.mix(0.3))
         .draw()?;
@@ -125,6 +131,9 @@ fn draw_scores(svg: &mut String, rows: &[(&str, Vec<(bool, f64)>)]) -> Result<()
         .disable_y_mesh()
         .disable_y_axis()
         .light_line_style(TRANSPARENT)
+        .bold_line_style(BLACK.mix(0.12))
+        .label_style(("sans-serif", 13))
+        .axis_desc_style(("sans-serif", 14))
         .x_desc("score, relative to the median of the category's good scans")
         .x_label_formatter(&|score| format!("{score}"))
         .draw()?;

@@ -12,13 +12,13 @@ use shapeguard::evaluation::{Channel, LabelledScan};
 use shapeguard::experts::Experts;
 use shapeguard::pipeline::truth_at_map_size;
 use shapeguard::report::MapScale;
-use shapeguard_baselines::coreset::greedy_coreset;
 use shapeguard_core::alignment::{Alignment, AlignmentStatistics};
-use shapeguard_core::fusion::{AnomalyMaps, fuse, sample_scores};
+use shapeguard_core::coreset::greedy_coreset;
+use shapeguard_core::fusion::{AnomalyMaps, fuse_with, sample_scores};
 use shapeguard_core::grid::{Mask, ScoreMap};
 use shapeguard_core::memory::{DualMemory, SampleFeatures};
 use shapeguard_core::patches::PatchSet;
-use shapeguard_core::scoring::{SampleScores, score_maps};
+use shapeguard_core::scoring::{LeaveOut, SampleScores, score_maps_with};
 use shapeguard_core::seams::Progress;
 use shapeguard_core::settings::Settings;
 use shapeguard_data::{DataError, Dataset, GOOD, SampleEntry, ScanSource, TestEntry, read_truth};
@@ -265,8 +265,10 @@ impl Laboratory<'_> {
                 .collect();
             for (offset, one) in prepared.into_iter().enumerate() {
                 let category = || dataset.name.clone();
-                let (patches, features) =
-                    one.map_err(|source| ReproductionError::TrainingScan { category: category(), source })?;
+                let (patches, features) = one.map_err(|source| ReproductionError::TrainingScan {
+                    category: category(),
+                    source: source.into(),
+                })?;
                 memory.add(&features);
                 let index = first * 2 * rayon::current_num_threads() + offset;
                 if chosen.binary_search(&index).is_ok() {
@@ -284,14 +286,18 @@ impl Laboratory<'_> {
         }
         self.progress.begin(&format!("{}: alignment", dataset.name), kept.len());
         let scored: Vec<Vec<SampleScores>> = in_chunks(&kept, |(index, patches, features)| {
-            let scores = self.scores(features, patches, &banks, settings, variants, Some(*index as u32));
+            let leave_out = match settings.reference_quirks.nearest_left_out {
+                true => LeaveOut::Nearest,
+                false => LeaveOut::Sample(*index as u32),
+            };
+            let scores = self.scores(features, patches, &banks, settings, variants, leave_out);
             self.progress.step();
             scores
         });
         self.progress.end();
         let mut alignments = Vec::with_capacity(variants.len());
         for variant in 0..variants.len() {
-            let mut statistics = AlignmentStatistics::default();
+            let mut statistics = AlignmentStatistics::with_quirks(settings.reference_quirks);
             for scores in &scored {
                 statistics.add(&scores[variant], &settings.fusion);
             }
@@ -301,7 +307,7 @@ impl Laboratory<'_> {
             );
         }
         let peak = |scores: &Vec<SampleScores>| {
-            let fused = fuse(&scores[0], alignments[0], &settings.fusion).fused;
+            let fused = fuse_with(&scores[0], alignments[0], &settings.fusion, settings.reference_quirks).fused;
             fused.as_slice().iter().copied().fold(0.0, f32::max)
         };
         let good_peak = scored.iter().map(peak).fold(0.0, f32::max);
@@ -316,11 +322,11 @@ impl Laboratory<'_> {
         banks: &Banks,
         settings: &Settings,
         variants: &[Variant],
-        leave_out: Option<u32>,
+        leave_out: LeaveOut,
     ) -> Vec<SampleScores> {
         compare(variants, features, patches, banks, self.experts, &settings.memory, leave_out)
             .iter()
-            .map(|raw| score_maps(raw, patches, &banks.memory, &settings.memory))
+            .map(|raw| score_maps_with(raw, patches, &banks.memory, &settings.memory, settings.reference_quirks))
             .collect()
     }
 
@@ -338,7 +344,11 @@ impl Laboratory<'_> {
             Ok(loaded) => loaded,
             Err(error) => return Ok(Err(error.to_string())),
         };
-        let truth = test.truth.as_deref().map(|path| read_truth(path, loaded.scan.size())).transpose()?;
+        let truth = test
+            .truth
+            .as_deref()
+            .map(|path| read_truth(path, loaded.scan.size(), settings.reference_quirks.into()))
+            .transpose()?;
         let prepared = match self.experts.prepare(&loaded, settings) {
             Ok(prepared) => prepared,
             Err(error) => return Ok(Err(format!("{name}: {error}"))),
@@ -346,9 +356,12 @@ impl Laboratory<'_> {
         let patches = &prepared.patches;
         let variants: Vec<Variant> = selection.iter().map(|index| fitted.variants[*index]).collect();
         let alignments: Vec<Alignment> = selection.iter().map(|index| fitted.alignments[*index]).collect();
-        let all = self.scores(&prepared.features, patches, &fitted.banks, settings, &variants, None);
-        let maps: Vec<AnomalyMaps> =
-            all.iter().zip(&alignments).map(|(scores, a)| fuse(scores, *a, &settings.fusion)).collect();
+        let all = self.scores(&prepared.features, patches, &fitted.banks, settings, &variants, LeaveOut::Nothing);
+        let maps: Vec<AnomalyMaps> = all
+            .iter()
+            .zip(&alignments)
+            .map(|(scores, a)| fuse_with(scores, *a, &settings.fusion, settings.reference_quirks))
+            .collect();
         let totals: Vec<_> =
             all.iter().zip(&maps).map(|(scores, maps)| sample_scores(scores, maps, &settings.fusion)).collect();
         if let Some(score) = totals.iter().map(|total| total.fused).find(|score| !score.is_finite()) {

@@ -32,6 +32,19 @@ pub struct Reproduction {
     pub categories: Vec<CategoryResult>,
 }
 
+/// How the figures were made, as the caller knows it.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// Name of the dataset's folder.
+    pub dataset: String,
+    /// The shape expert, and how it came to be.
+    pub shape_expert: String,
+    /// All settings, as TOML.
+    pub settings_toml: String,
+    /// Whether the reference's deviations are on.
+    pub reference_quirks: bool,
+}
+
 /// What the figures are from.
 #[derive(Debug, Serialize)]
 pub struct Origin {
@@ -94,15 +107,13 @@ pub enum RowKind {
 impl Reproduction {
     /// Makes the tables of what was measured of at least one category.
     pub fn new(
-        dataset: String,
+        made: Made,
         categories: Vec<CategoryResult>,
         settings: &Settings,
-        settings_toml: String,
         experts: &Experts,
-        shape_expert: String,
-        reference_quirks: bool,
         options: Options,
     ) -> Self {
+        let Made { dataset, shape_expert, settings_toml, reference_quirks } = made;
         let scans = categories.iter().fold(ScanCounts::default(), |sum, category| ScanCounts {
             train: sum.train + category.counts.train,
             validation: sum.validation + category.counts.validation,
@@ -235,7 +246,7 @@ fn by_category(categories: &[CategoryResult], origin: &Origin, figure: Figure) -
         }
     };
     let published_row = |row: &PublishedRow| Row {
-        name: format!("{} ({})", row.method, row.modality),
+        name: row.method.clone(),
         kind: RowKind::Published,
         cells: categories
             .iter()

@@ -6,7 +6,7 @@ use shapeguard::evaluation::Channel;
 use shapeguard::experts::Experts;
 use shapeguard_core::memory::{DualMemory, SampleFeatures};
 use shapeguard_core::patches::PatchSet;
-use shapeguard_core::scoring::{RawScores, cell_residuals, raw_scores};
+use shapeguard_core::scoring::{LeaveOut, RawScores, cell_residuals, raw_scores};
 use shapeguard_core::settings::{Coding, MemorySettings};
 
 /// Share of the RGB bank that the greedy coreset keeps (Table 3's 10 %).
@@ -78,7 +78,7 @@ pub struct Banks {
     pub coreset: Vec<u32>,
 }
 
-/// Compares a sample in each of these ways, without the features of the training sample `leave_out`.
+/// Compares a sample in each of these ways, without the features that it leaves out.
 pub fn compare(
     variants: &[Variant],
     features: &SampleFeatures,
@@ -86,7 +86,7 @@ pub fn compare(
     banks: &Banks,
     experts: &Experts,
     settings: &MemorySettings,
-    leave_out: Option<u32>,
+    leave_out: LeaveOut,
 ) -> Vec<RawScores> {
     let memory = &banks.memory;
     let by = |coding: Coding| {
@@ -107,7 +107,7 @@ pub fn compare(
         let settings = with_coding(settings, variant.rgb);
         let search = &*experts.search;
         let appearance = &features.appearance;
-        let compared = cell_residuals(appearance, &sparse.cells, memory, rows.as_deref(), search, &settings);
+        let compared = cell_residuals(appearance, &sparse.cells, memory, rows.as_deref(), search, &settings, leave_out);
         let dictionary_size = rows.map_or(memory.appearance.rows(), |rows| rows.len());
         (compared.neighbours, compared.residuals, dictionary_size)
     };
@@ -115,13 +115,17 @@ pub fn compare(
         .iter()
         .map(|variant| {
             let (shape, colour) = (of(variant.sdf), of(variant.rgb));
-            let others = |row: &u32| Some(memory.appearance_sample[*row as usize]) != leave_out;
+            let others = |row: &u32| LeaveOut::Sample(memory.appearance_sample[*row as usize]) != leave_out;
             let (cell_neighbours, cell_residuals, dictionary_size) = match variant.dictionary {
                 Dictionary::Guided => {
                     (colour.cell_neighbours.clone(), colour.cell_residuals.clone(), colour.dictionary_size)
                 }
                 Dictionary::FullBank => {
-                    unguided(variant, leave_out.map(|sample| memory.appearance_rows_without(sample)))
+                    let rows = match leave_out {
+                        LeaveOut::Sample(sample) => Some(memory.appearance_rows_without(sample)),
+                        LeaveOut::Nothing | LeaveOut::Nearest => None,
+                    };
+                    unguided(variant, rows)
                 }
                 Dictionary::Coreset => unguided(variant, Some(banks.coreset.iter().copied().filter(others).collect())),
             };
@@ -131,5 +135,5 @@ pub fn compare(
 }
 
 fn with_coding(settings: &MemorySettings, coding: Coding) -> MemorySettings {
-    MemorySettings { coding, shape_guided: true, ..settings.clone() }
+    MemorySettings { shape_coding: coding, appearance_coding: coding, shape_guided: true, ..settings.clone() }
 }

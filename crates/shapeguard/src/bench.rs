@@ -12,15 +12,15 @@ mod plot;
 use std::hint::black_box;
 
 use serde::Serialize;
-use shapeguard_core::expert_inputs::{normalised_patch_points, patch_cells};
-use shapeguard_core::foreground::segment;
-use shapeguard_core::fusion::{fuse, sample_scores};
+use shapeguard_core::expert_inputs::{normalised_patch_points, patch_cells_with};
+use shapeguard_core::foreground::segment_with;
+use shapeguard_core::fusion::{fuse_with, sample_scores};
 use shapeguard_core::memory::SampleFeatures;
 use shapeguard_core::patches::extract_patches;
-use shapeguard_core::resample::resample;
+use shapeguard_core::resample::resample_with;
 use shapeguard_core::routing::descriptor;
 use shapeguard_core::scoring::{
-    cell_residuals, dictionary, raw_scores, rebuild_features, score_maps, shape_neighbours,
+    LeaveOut, cell_residuals, dictionary, raw_scores, rebuild_features, score_maps_with, shape_neighbours,
 };
 
 use crate::detector::LoadedScan;
@@ -91,16 +91,18 @@ pub fn inspection_cost(model: &Model, loaded: &LoadedScan) -> Result<InspectionC
     outcome?;
     let detector = detector.expect("what was judged was compared with a category");
     let (settings, experts, memory) = (detector.settings(), detector.experts(), detector.memory());
+    let (quirks, everything) = (settings.reference_quirks, LeaveOut::Nothing);
     let mut stages = Vec::new();
     let mut push = |stage: &'static str, cost: Cost, multiply_adds: Option<usize>| {
         stages.push(StageCost { stage, cost, multiply_adds: multiply_adds.map(|count| count as u64) });
     };
 
-    let (part, cost) =
-        measure(SECONDS_PER_STAGE, || segment(&loaded.scan, &settings.foreground, loaded.mask.as_ref(), settings.seed));
+    let (part, cost) = measure(SECONDS_PER_STAGE, || {
+        segment_with(&loaded.scan, &settings.foreground, loaded.mask.as_ref(), settings.seed, quirks)
+    });
     push("foreground", cost, None);
     let part = part?;
-    let (sample, cost) = measure(SECONDS_PER_STAGE, || resample(&part, settings.image.side_px));
+    let (sample, cost) = measure(SECONDS_PER_STAGE, || resample_with(&part, settings.image.side_px, quirks));
     push("resampling", cost, None);
     let (patches, cost) = measure(SECONDS_PER_STAGE, || extract_patches(&sample, &settings.patches));
     push("patches", cost, None);
@@ -108,8 +110,9 @@ pub fn inspection_cost(model: &Model, loaded: &LoadedScan) -> Result<InspectionC
     let patch_size = patches.points_per_patch;
     let per_patch = |count: Option<usize>| count.map(|count| count * patches.patches.len());
 
-    let ((points, patch_cells), cost) =
-        measure(SECONDS_PER_STAGE, || (normalised_patch_points(&patches), patch_cells(&patches, &settings.patches)));
+    let ((points, patch_cells), cost) = measure(SECONDS_PER_STAGE, || {
+        (normalised_patch_points(&patches), patch_cells_with(&patches, &settings.patches, quirks))
+    });
     push("patch inputs", cost, None);
     let (shape, cost) = measure(SECONDS_PER_STAGE, || experts.shape.encode(&points, patch_size));
     push("shape encoder", cost, per_patch(experts.shape.encode_multiply_adds(patch_size)));
@@ -122,7 +125,7 @@ pub fn inspection_cost(model: &Model, loaded: &LoadedScan) -> Result<InspectionC
     }
 
     let ((neighbours, rebuilt), cost) = measure(SECONDS_PER_STAGE, || {
-        let neighbours = shape_neighbours(&features.shape, memory, &*experts.search, &settings.memory, None);
+        let neighbours = shape_neighbours(&features.shape, memory, &*experts.search, &settings.memory, everything);
         let (coding, nonzeros) = (settings.memory.shape_coding, settings.memory.nonzeros);
         let rebuilt = rebuild_features(&features.shape, &memory.shape, &neighbours, coding, nonzeros);
         (neighbours, rebuilt)
@@ -134,17 +137,25 @@ pub fn inspection_cost(model: &Model, loaded: &LoadedScan) -> Result<InspectionC
 
     let cells = features.used_cells();
     let (searched, cost) = measure(SECONDS_PER_STAGE, || {
-        let rows = dictionary(&neighbours, memory, &settings.memory, None);
+        let rows = dictionary(&neighbours, memory, &settings.memory, everything);
         let appearance = &features.appearance;
-        black_box(cell_residuals(appearance, &cells, memory, rows.as_deref(), &*experts.search, &settings.memory));
+        black_box(cell_residuals(
+            appearance,
+            &cells,
+            memory,
+            rows.as_deref(),
+            &*experts.search,
+            &settings.memory,
+            everything,
+        ));
         rows.map_or(memory.appearance.rows(), |rows| rows.len())
     });
     push("RGB search, sparse codes", cost, Some(cells.len() * searched * memory.appearance.cols()));
-    let raw = raw_scores(&features, &patches, memory, &*experts.shape, &*experts.search, &settings.memory, None);
-    let (raw, cost) = measure(SECONDS_PER_STAGE, || score_maps(&raw, &patches, memory, &settings.memory));
+    let raw = raw_scores(&features, &patches, memory, &*experts.shape, &*experts.search, &settings.memory, everything);
+    let (raw, cost) = measure(SECONDS_PER_STAGE, || score_maps_with(&raw, &patches, memory, &settings.memory, quirks));
     push("maps", cost, None);
     let (_, cost) = measure(SECONDS_PER_STAGE, || {
-        let maps = fuse(&raw, detector.alignment(), &settings.fusion);
+        let maps = fuse_with(&raw, detector.alignment(), &settings.fusion, quirks);
         sample_scores(&raw, &maps, &settings.fusion)
     });
     push("fusion, scores", cost, None);

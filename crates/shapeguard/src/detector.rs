@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use shapeguard_core::alignment::{Alignment, AlignmentError, AlignmentStatistics};
 use shapeguard_core::calibration::{Threshold, ThresholdBasis, ThresholdError};
 use shapeguard_core::foreground::ForegroundWarning;
-use shapeguard_core::fusion::{AnomalyMaps, Scores, fuse, sample_scores};
+use shapeguard_core::fusion::{AnomalyMaps, Scores, fuse_with, sample_scores};
 use shapeguard_core::grid::Mask;
 use shapeguard_core::matrix::Matrix;
 use shapeguard_core::memory::{DualMemory, SampleFeatures};
@@ -15,7 +15,7 @@ use shapeguard_core::patches::PatchSet;
 use shapeguard_core::resample::Sample;
 use shapeguard_core::routing::descriptor;
 use shapeguard_core::sample::Scan;
-use shapeguard_core::scoring::{RawScores, raw_scores, score_maps};
+use shapeguard_core::scoring::{LeaveOut, RawScores, raw_scores, score_maps_with};
 use shapeguard_core::seams::Progress;
 use shapeguard_core::settings::Settings;
 use shapeguard_core::typical::{SampleTypical, TypicalScores};
@@ -181,6 +181,8 @@ struct LeftOut {
     index: usize,
     patches: PatchSet,
     raw: RawScores,
+    /// Compared otherwise for the alignment, where a setting wants that (`nearest_left_out`).
+    for_alignment: Option<RawScores>,
 }
 
 /// What of a prepared scan is kept while fitting.
@@ -290,42 +292,49 @@ impl Detector {
         let training_scans = train.len();
         let chosen = alignment_choice(training_scans, &settings);
         let has_typical = TypicalScores::are_wanted(&settings.memory);
+        let quirks = settings.reference_quirks;
         // Signed distances are most of the work: every scan that any of the following needs is compared once.
         let is_needed =
             |i: &usize| has_typical || basis == ThresholdBasis::LeaveOneOut || chosen.binary_search(i).is_ok();
         let scans: Vec<(usize, FitScan)> = train.into_iter().enumerate().filter(|(i, _)| is_needed(i)).collect();
         progress.begin("Training scans without their own features", scans.len());
         let left_out = consumed_in_chunks(scans, |(index, FitScan { patches, features, .. })| {
-            let raw = experts.compare(&features, &patches, &memory, &settings, Some(index as u32));
+            let compare = |leave_out| experts.compare(&features, &patches, &memory, &settings, leave_out);
+            let raw = compare(LeaveOut::Sample(index as u32));
+            // Typical scores and threshold are not the reference's: they never see a scan's own features.
+            let is_quirk = quirks.nearest_left_out && chosen.binary_search(&index).is_ok();
+            let for_alignment = is_quirk.then(|| compare(LeaveOut::Nearest));
             progress.step();
-            LeftOut { index, patches, raw }
+            LeftOut { index, patches, raw, for_alignment }
         });
         progress.end();
         if has_typical {
             let typical: Vec<SampleTypical> = left_out.iter().map(|scan| SampleTypical::of(&scan.raw)).collect();
             memory.typical = Some(TypicalScores::learn(&typical, &memory));
         }
-        let maps = |raw: &RawScores, patches: &PatchSet| score_maps(raw, patches, &memory, &settings.memory);
+        let maps =
+            |raw: &RawScores, patches: &PatchSet| score_maps_with(raw, patches, &memory, &settings.memory, quirks);
         let is_chosen = |scan: &&LeftOut| chosen.binary_search(&scan.index).is_ok();
         let of_alignment: Vec<&LeftOut> = left_out.iter().filter(is_chosen).collect();
         progress.begin("Alignment", of_alignment.len());
-        let mut statistics = AlignmentStatistics::default();
+        let mut statistics = AlignmentStatistics::with_quirks(quirks);
         for scan in of_alignment {
-            statistics.add(&maps(&scan.raw, &scan.patches), &settings.fusion);
+            let raw = scan.for_alignment.as_ref().unwrap_or(&scan.raw);
+            statistics.add(&maps(raw, &scan.patches), &settings.fusion);
             progress.step();
         }
         progress.end();
         let alignment = statistics.finish()?.check(settings.fusion.rule)?;
         let total = |raw: &RawScores, patches: &PatchSet| {
             let scores = maps(raw, patches);
-            let maps = fuse(&scores, alignment, &settings.fusion);
+            let maps = fuse_with(&scores, alignment, &settings.fusion, quirks);
             let peak = maps.fused.as_slice().iter().copied().fold(0.0, f32::max);
             GoodScan { score: sample_scores(&scores, &maps, &settings.fusion).fused, peak }
         };
 
         progress.begin("Threshold: validation scans", validation.len());
         let mut good = in_chunks(&validation, |FitScan { patches, features, .. }| {
-            let good = total(&experts.compare(features, patches, &memory, &settings, None), patches);
+            let good = total(&experts.compare(features, patches, &memory, &settings, LeaveOut::Nothing), patches);
             progress.step();
             good
         });
@@ -370,10 +379,11 @@ impl Detector {
         let mut seconds = prepared.seconds;
         let mut watch = Stopwatch::start();
         let PreparedScan { sample, patches, features, warnings, .. } = prepared;
-        let compared = self.experts.compare(&features, &patches, &self.memory, &self.settings, None);
-        let raw = score_maps(&compared, &patches, &self.memory, &self.settings.memory);
+        let compared = self.experts.compare(&features, &patches, &self.memory, &self.settings, LeaveOut::Nothing);
+        let quirks = self.settings.reference_quirks;
+        let raw = score_maps_with(&compared, &patches, &self.memory, &self.settings.memory, quirks);
         seconds.scoring = watch.lap();
-        let maps = fuse(&raw, self.alignment, &self.settings.fusion);
+        let maps = fuse_with(&raw, self.alignment, &self.settings.fusion, quirks);
         let scores = sample_scores(&raw, &maps, &self.settings.fusion);
         seconds.fusion = watch.lap();
         // A product can hide what is no number in a map, and a maximum what is no number in a score.
@@ -452,14 +462,14 @@ impl Experts {
         prepare(&loaded.scan, loaded.mask.as_ref(), settings, &*self.shape, &*self.appearance)
     }
 
-    /// Compares a scan's features with the memory, without those of the sample `leave_out`.
+    /// Compares a scan's features with the memory, without those that are left out.
     fn compare(
         &self,
         features: &SampleFeatures,
         patches: &PatchSet,
         memory: &DualMemory,
         settings: &Settings,
-        leave_out: Option<u32>,
+        leave_out: LeaveOut,
     ) -> RawScores {
         raw_scores(features, patches, memory, &*self.shape, &*self.search, &settings.memory, leave_out)
     }

@@ -373,7 +373,8 @@ fn upgrade_from_1(header: &mut serde_json::Value) -> Result<(), String> {
     add_settings(header, added, 1)
 }
 
-/// Adds the settings that versions 1 and 2 did not have: one coding was both experts', and all features were kept.
+/// Adds the settings that versions 1 and 2 did not have: one coding was both experts', all features were kept, and none of the
+/// reference's deviations was known.
 fn upgrade_from_2(header: &mut serde_json::Value) -> Result<(), String> {
     let paper = Settings::preset(Preset::Paper);
     let memory = header.pointer_mut("/settings/memory").and_then(serde_json::Value::as_object_mut);
@@ -383,6 +384,7 @@ fn upgrade_from_2(header: &mut serde_json::Value) -> Result<(), String> {
         ("memory", Some("shape_coding"), coding.clone()),
         ("memory", Some("appearance_coding"), coding),
         ("memory", Some("appearance_share"), json!(paper.memory.appearance_share)),
+        ("reference_quirks", None, json!(paper.reference_quirks)),
     ];
     add_settings(header, added, 2)
 }
@@ -401,7 +403,8 @@ fn add_settings<const N: usize>(
         };
         let Some(place) = place else { return Err(format!("its header has no settings of the group {group:?}")) };
         if place.insert(key.to_owned(), value).is_some() {
-            return Err(format!("its header has the setting {group}.{key}, which version {version} did not have"));
+            let name = if key == group { key.to_owned() } else { format!("{group}.{key}") };
+            return Err(format!("its header has the setting {name}, which version {version} did not have"));
         }
     }
     Ok(())

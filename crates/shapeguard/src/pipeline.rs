@@ -3,12 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use shapeguard_core::expert_inputs::{normalised_patch_points, patch_cells};
+use shapeguard_core::expert_inputs::{normalised_patch_points, patch_cells_with};
 use shapeguard_core::foreground::{self, ForegroundError, ForegroundWarning};
 use shapeguard_core::grid::{Grid, GridSize, Mask, ScoreMap};
 use shapeguard_core::memory::SampleFeatures;
 use shapeguard_core::patches::{PatchError, PatchSet, extract_patches};
-use shapeguard_core::resample::{Sample, resample, resample_mask};
+use shapeguard_core::resample::{Sample, resample_mask, resample_with};
 use shapeguard_core::sample::Scan;
 use shapeguard_core::seams::{AppearanceExpert, ShapeExpert};
 use shapeguard_core::settings::Settings;
@@ -124,9 +124,10 @@ pub fn prepare(
     }
     let mut watch = Stopwatch::start();
     let mut seconds = StageSeconds::default();
-    let part = foreground::segment(scan, &settings.foreground, mask, settings.seed)?;
+    let quirks = settings.reference_quirks;
+    let part = foreground::segment_with(scan, &settings.foreground, mask, settings.seed, quirks)?;
     seconds.foreground = watch.lap();
-    let sample = resample(&part, settings.image.side_px);
+    let sample = resample_with(&part, settings.image.side_px, quirks);
     seconds.resample = watch.lap();
     let patches = extract_patches(&sample, &settings.patches)?;
     seconds.patches = watch.lap();
@@ -138,7 +139,7 @@ pub fn prepare(
     let features = SampleFeatures {
         shape: shape_features,
         appearance: appearance_features,
-        patch_cells: patch_cells(&patches, &settings.patches),
+        patch_cells: patch_cells_with(&patches, &settings.patches, quirks),
     };
     let mut warnings = part.warnings;
     if sample.square_side < sample.side() {

@@ -76,13 +76,20 @@ pub fn description(text: &str) -> &str {
     text.lines().nth(1).unwrap_or_default().trim_start_matches(['#', ' '])
 }
 
-/// Reads a preset as [`load`] does and changes single settings of it, each given as `key=value` with a dotted key, like
+/// Reads a preset as [`load`] does and changes single settings of it, as [`change`] does.
+///
+/// # Errors
+/// As [`load`] and [`change`].
+pub fn load_with(name_or_path: &str, changes: &[String]) -> Result<Settings, PresetError> {
+    change(load(name_or_path)?, name_or_path, changes)
+}
+
+/// Changes single settings of a preset that was loaded by this name, each given as `key=value` with a dotted key, like
 /// `patches.points_per_patch=250`. Values are TOML; text needs no quotes. The settings' name tells what was changed.
 ///
 /// # Errors
-/// As [`load`], and if a change names no setting or has a value that makes no sense.
-pub fn load_with(name_or_path: &str, changes: &[String]) -> Result<Settings, PresetError> {
-    let settings = load(name_or_path)?;
+/// If a change names no setting or has a value that makes no sense.
+pub fn change(settings: Settings, name_or_path: &str, changes: &[String]) -> Result<Settings, PresetError> {
     if changes.is_empty() {
         return Ok(settings);
     }
@@ -297,6 +304,8 @@ mod tests {
             ("patches.overlap=1\nseed=2", "expected usize"),
             ("foreground.method=magic", "unknown variant"),
             ("threshold.false_reject_rate=1.5", "must lie between 0 and 1"),
+            ("reference_quirks=true", "set one of reference_quirks.aligned_over_nonzero"),
+            ("reference_quirks.zero_is_unset=1", "expected a boolean"),
             ("memory.coding=sparse", "there is no setting memory.coding"),
             ("memory.shape_coding=dense", "unknown variant"),
             ("memory.appearance_share=0", "memory.appearance_share must be above 0 and at most 1, found 0"),

@@ -14,7 +14,7 @@ use shapeguard::evaluation::routed::{
 use shapeguard::evaluation::{Channel, GOOD};
 use shapeguard::report::{self, Overview};
 use shapeguard::{Model, RoutedDetector, Verdict};
-use shapeguard_data::{Dataset, Datasets, TestEntry};
+use shapeguard_data::{Dataset, Datasets, TestEntry, TruthRule};
 
 use super::{EvaluateArgs, Strips, kind, load, name, refuse_no_tests};
 use crate::Outcome;
@@ -61,10 +61,11 @@ pub(super) fn run(
 ) -> Result<Outcome> {
     let start = Instant::now();
     let jobs = jobs(args, model, datasets, reader)?;
+    let rule = TruthRule::from(model.settings().reference_quirks);
     let (mut categories, mut strangers) = (Vec::new(), Vec::new());
     for job in &jobs {
         let named = Named::new(&job.name, bars);
-        let load = |test: &TestEntry| load(test, &job.reader);
+        let load = |test: &TestEntry| load(test, &job.reader, rule);
         let Ok(detector) = model.category(&job.name) else {
             let read = |test: &TestEntry| job.reader.load(&test.sample.source);
             strangers.push(route_strangers(routed, &job.name, &job.tests, read, kind, &named));

@@ -113,6 +113,44 @@ fn settings_can_be_taken_from_a_model_and_given_to_the_next() {
 }
 
 #[test]
+fn the_reference_s_quirks_are_turned_on_together_and_evaluated_with() {
+    let fixture = fixture();
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("quirks.shapeguard");
+    let options = ["--reference-quirks", "--set", FEW_PATCHES, "--set", "reference_quirks.noise_competes=false"];
+    let [quirks, set, few, again, no_noise] = options;
+    let fitted = run![
+        "fit",
+        &fixture.data,
+        "-o",
+        &model,
+        quirks,
+        set,
+        few,
+        again,
+        no_noise,
+        "--false-reject-rate",
+        "0.25",
+        "--json"
+    ]
+    .json();
+    assert!(fitted["preset"].as_str().unwrap().starts_with("default with reference quirks with "), "{fitted}");
+    let settings = &run!["info", &model, "--json"].json()["settings"];
+    let on: Vec<&str> = keys(&settings["reference_quirks"])
+        .into_iter()
+        .filter(|name| settings["reference_quirks"][*name] == json!(true))
+        .collect();
+    assert_eq!(on.len(), 7);
+    assert!(!on.contains(&"noise_competes"));
+    assert_eq!(settings["patches"]["full_coverage"], json!(false));
+    // The masks hold a number for each kind of defect, 1 and up: none exceeds half of white, and no defective pixel is left.
+    let pixels =
+        |model: &Path| run!["evaluate", model, &fixture.data, "--json"].json()["all"]["channels"][2]["pixels"].clone();
+    assert_eq!(pixels(&model), Value::Null);
+    assert!(pixels(&fixture.model)["p_auroc"].is_number());
+}
+
+#[test]
 fn a_loaded_model_is_saved_unchanged() {
     let fixture = fixture();
     let folder = tempfile::tempdir().unwrap();

@@ -3,7 +3,7 @@
 //!
 //! As there, the distance to the table is absolute: what lies deeper than the table is not removed with it, and
 //! competes with the part as a cluster (a hole in the table or a stray reflection is smaller than a part).
-//! Differences, all ours: noise never competes as a cluster, and colour without depth is kept inside the part's filled
+//! Differences, all ours: noise never competes as a cluster ([`segment_with`] restores that), and colour without depth is kept inside the part's filled
 //! outline only (setting `mask_colour_without_depth`). A pixel with depth that is not the part's is black wherever it is,
 //! also where the table shows through a hole. As there, a part whose depth jumps by more than `cluster_eps_m` can fall into
 //! two clusters, of which one stays.
@@ -14,7 +14,7 @@ pub mod plane;
 
 use crate::grid::{Grid, GridSize, Mask, RgbImage};
 use crate::sample::{OrganizedCloud, Scan};
-use crate::settings::{BorderPolicy, ForegroundMethod, ForegroundSettings};
+use crate::settings::{BorderPolicy, ForegroundMethod, ForegroundSettings, ReferenceQuirks};
 pub use plane::Plane;
 
 /// Smallest radius of DBSCAN, metres: finer than any camera resolves.
@@ -185,11 +185,25 @@ pub fn segment(
     mask: Option<&Mask>,
     seed: u64,
 ) -> Result<Foreground, ForegroundError> {
+    segment_with(scan, settings, mask, seed, ReferenceQuirks::default())
+}
+
+/// As [`segment`], with the reference's `noise_competes` where it is on.
+///
+/// # Errors
+/// As [`segment`].
+pub fn segment_with(
+    scan: &Scan,
+    settings: &ForegroundSettings,
+    mask: Option<&Mask>,
+    seed: u64,
+    quirks: ReferenceQuirks,
+) -> Result<Foreground, ForegroundError> {
     check(settings)?;
     let valid = scan.cloud().valid();
     let (part, outline, plane) = match settings.method {
         ForegroundMethod::Plane => {
-            let (part, plane) = part_on_table(scan.cloud(), settings, seed)?;
+            let (part, plane) = part_on_table(scan.cloud(), settings, seed, quirks.noise_competes)?;
             let outline = outline::filled_outline(&part);
             (part, outline, Some(plane))
         }
@@ -226,11 +240,12 @@ pub fn segment(
     })
 }
 
-/// The largest cluster of the points that are not on the table; the first among equals.
+/// The largest cluster of the points that are not on the table; the first among equals. If noise competes, it is one of them.
 fn part_on_table(
     cloud: &OrganizedCloud,
     settings: &ForegroundSettings,
     seed: u64,
+    noise_competes: bool,
 ) -> Result<(Mask, Plane), ForegroundError> {
     let size = cloud.size();
     let needed = 2 * settings.border_px + 1;
@@ -247,26 +262,29 @@ fn part_on_table(
         }
     }
     let labels = cluster::dbscan(&points, settings.cluster_eps_m, settings.cluster_min_points);
-    let largest = largest_cluster(&labels).ok_or(ForegroundError::NoPart {
+    let largest = largest_cluster(&labels, noise_competes).ok_or(ForegroundError::NoPart {
         candidates: points.len(),
         min_points: settings.cluster_min_points,
         eps_m: settings.cluster_eps_m,
     })?;
     let mut part = Mask::filled(size, false);
     for (pixel, label) in pixels.iter().zip(&labels) {
-        part.as_mut_slice()[*pixel as usize] = *label == Some(largest);
+        part.as_mut_slice()[*pixel as usize] = *label == largest;
     }
     Ok((part, plane))
 }
 
-/// The label that most points carry; the smallest among equals.
-fn largest_cluster(labels: &[Option<u32>]) -> Option<u32> {
-    let n = labels.iter().flatten().max()? + 1;
-    let mut sizes = vec![0usize; n as usize];
-    for label in labels.iter().flatten() {
-        sizes[*label as usize] += 1;
+/// The label that most points carry; among equals noise, if it competes, and then the smallest.
+fn largest_cluster(labels: &[Option<u32>], noise_competes: bool) -> Option<Option<u32>> {
+    // The first is noise.
+    let mut sizes = vec![0usize];
+    for label in labels.iter().filter(|label| noise_competes || label.is_some()) {
+        let at = label.map_or(0, |cluster| cluster as usize + 1);
+        sizes.resize(sizes.len().max(at + 1), 0);
+        sizes[at] += 1;
     }
-    (0..n).max_by(|a, b| sizes[*a as usize].cmp(&sizes[*b as usize]).then(b.cmp(a)))
+    let largest = (0..sizes.len()).max_by(|a, b| sizes[*a].cmp(&sizes[*b]).then(b.cmp(a)))?;
+    (sizes[largest] > 0).then(|| largest.checked_sub(1).map(|cluster| cluster as u32))
 }
 
 fn usable_mask(mask: Option<&Mask>, scan: GridSize) -> Result<&Mask, ForegroundError> {

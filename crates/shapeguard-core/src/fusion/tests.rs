@@ -111,6 +111,27 @@ fn the_maximum_of_aligned_maps_never_falls_below_zero() {
 }
 
 #[test]
+fn every_map_is_blurred_in_8_bits_by_itself() {
+    let quirks = ReferenceQuirks { blur_in_8_bits: true, ..ReferenceQuirks::default() };
+    let size = GridSize::new(30, 20);
+    let of = |map: ScoreMap| ExpertScores { map, scored: Mask::filled(size, true), sample_score: 1.0 };
+    let scores = SampleScores {
+        shape: of(ramp(30, 20)),
+        appearance: of(ramp(30, 20).map(|value| 9.0 - 8.0 * value)),
+        cells: Grid::filled(GridSize::new(1, 1), 0.0),
+        dictionary_size: 1,
+    };
+    let alignment = Alignment { a: 0.1, b: -0.2, mean: 0.0, deviation: 1.0 };
+    let settings = FusionSettings { blur_sigma_px: 3.0, ..settings(SampleScoring::Product) };
+    let maps = fuse_with(&scores, alignment, &settings, quirks);
+    assert_eq!(maps.shape, blur_in_8_bits(&scores.shape.map, 3.0));
+    assert_eq!(maps.appearance, blur_in_8_bits(&scores.appearance.map, 3.0));
+    let fused = fuse_unblurred(&scores.shape.map, &scores.appearance.map, alignment);
+    assert_eq!(maps.fused, blur_in_8_bits(&fused, 3.0));
+    assert_ne!(maps, fuse(&scores, alignment, &settings));
+}
+
+#[test]
 fn the_top_of_the_fused_map_is_a_thousandth_of_its_pixels() {
     let map = Grid::from_fn(GridSize::new(50, 60), |row, col| ((row * 60 + col) * 7 % 3000) as f32);
     // 3,000 pixels with the values 0 to 2,999: the largest three.

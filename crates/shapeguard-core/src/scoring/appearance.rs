@@ -4,26 +4,29 @@
 use crate::grid::{Grid, GridSize, Mask, ScoreMap};
 use crate::matrix::Matrix;
 use crate::memory::DualMemory;
-use crate::scoring::rebuild_features;
+use crate::scoring::{LeaveOut, rebuild_features};
 use crate::seams::{BankSearch, CELL_PX, Neighbour};
 use crate::settings::MemorySettings;
 
-/// The RGB rows that a sample is compared with, ascending, without those of the sample `leave_out`; `None` is the
+/// The RGB rows that a sample is compared with, ascending, without those of a sample that is left out; `None` is the
 /// whole bank. Guided by shape, it is the union of the cells of **all** neighbours of all patches, not only of the
 /// few that a sparse code uses. In a thinned bank it may be empty ([`cell_residuals`]).
 pub fn dictionary(
     neighbours: &[Vec<Neighbour>],
     memory: &DualMemory,
     settings: &MemorySettings,
-    leave_out: Option<u32>,
+    leave_out: LeaveOut,
 ) -> Option<Vec<u32>> {
     if settings.shape_guided {
         let linked = memory.linked_rows(neighbours.iter().flatten().map(|neighbour| neighbour.row));
         // An SDF row only knows cells of its own sample, so the neighbours have left the sample out already.
-        debug_assert!(linked.iter().all(|row| Some(memory.appearance_sample[*row as usize]) != leave_out));
+        debug_assert!(linked.iter().all(|row| LeaveOut::Sample(memory.appearance_sample[*row as usize]) != leave_out));
         Some(linked)
     } else {
-        leave_out.map(|sample| memory.appearance_rows_without(sample))
+        match leave_out {
+            LeaveOut::Sample(sample) => Some(memory.appearance_rows_without(sample)),
+            LeaveOut::Nothing | LeaveOut::Nearest => None,
+        }
     }
 }
 
@@ -36,7 +39,7 @@ pub struct CellResiduals {
     pub residuals: Vec<f32>,
 }
 
-/// The residual of each of the given cells. Where the dictionary is empty, nothing rebuilds a cell, and its residual is its
+/// The residual of each of the given cells; of what is left out only [`LeaveOut::Nearest`] is the search's. Where the dictionary is empty, nothing rebuilds a cell, and its residual is its
 /// feature's length.
 ///
 /// # Shapes
@@ -48,9 +51,11 @@ pub fn cell_residuals(
     dictionary: Option<&[u32]>,
     search: &dyn BankSearch,
     settings: &MemorySettings,
+    leave_out: LeaveOut,
 ) -> CellResiduals {
     let queries = appearance.select_rows(cells.iter().map(|cell| *cell as usize));
-    let neighbours = search.nearest(&memory.appearance, dictionary, &queries, settings.appearance_neighbours);
+    let k = settings.appearance_neighbours;
+    let neighbours = leave_out.nearest(search, &memory.appearance, dictionary, &queries, k);
     let (coding, nonzeros) = (settings.appearance_coding, settings.nonzeros);
     let rebuilt = rebuild_features(&queries, &memory.appearance, &neighbours, coding, nonzeros);
     CellResiduals { neighbours, residuals: rebuilt.residuals }

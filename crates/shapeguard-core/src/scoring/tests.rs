@@ -3,7 +3,7 @@ use crate::grid::GridSize;
 use crate::memory::ExactSearch;
 use crate::patches::Patch;
 use crate::seams::{CELL_COUNT, CELL_GRID_SIDE, IMAGE_SIDE};
-use crate::settings::{OverlapRule, Preset, Settings};
+use crate::settings::{OverlapRule, Preset, ReferenceQuirks, Settings};
 use crate::typical::{SampleTypical, Typical, TypicalScores};
 
 /// A shape expert whose signed distance is the query's x plus the feature's first value, minus one.
@@ -58,14 +58,14 @@ fn memory() -> DualMemory {
     memory
 }
 
-fn score_with(sample: &SampleFeatures, settings: &MemorySettings, leave_out: Option<u32>) -> SampleScores {
+fn score_with(sample: &SampleFeatures, settings: &MemorySettings, leave_out: LeaveOut) -> SampleScores {
     score(sample, &two_patches(), &memory(), &Ramp, &ExactSearch, settings, leave_out)
 }
 
 #[test]
 fn a_known_sample_is_rebuilt_without_rest() {
     let known = features([[1.0, 0.0], [0.0, 1.0]], 1.0, [vec![3, 4], vec![4, 5]]);
-    let scores = score_with(&known, &settings(), None);
+    let scores = score_with(&known, &settings(), LeaveOut::Nothing);
     assert_eq!(scores.shape.sample_score, 0.0);
     assert!(scores.appearance.sample_score < 1e-5, "{}", scores.appearance.sample_score);
     assert_eq!(scores.dictionary_size, 5);
@@ -77,15 +77,18 @@ fn a_known_sample_is_rebuilt_without_rest() {
 fn a_sample_left_out_meets_none_of_its_own_features() {
     let known = features([[1.0, 0.0], [0.0, 1.0]], 1.0, [vec![3, 4], vec![4, 5]]);
     let nearest = nearest_neighbours();
-    let scores = score_with(&known, &nearest, Some(0));
+    let scores = score_with(&known, &nearest, LeaveOut::Sample(0));
     // The nearest of the other sample are [2, 0] and [0, 2]; colours [7, 2] and [8, 2].
     assert_eq!(scores.shape.sample_score, 1.0);
     assert_eq!(scores.dictionary_size, 2);
     assert_eq!(scores.cells[(0, 3)], (16.0f32 + 1.0).sqrt());
     assert_eq!(scores.appearance.sample_score, scores.cells[(0, 3)]);
-    let unguided = score_with(&known, &MemorySettings { shape_guided: false, ..nearest.clone() }, Some(0));
+    let unguided = score_with(&known, &MemorySettings { shape_guided: false, ..nearest.clone() }, LeaveOut::Sample(0));
     assert_eq!(unguided.dictionary_size, 2);
-    assert_eq!(score_with(&known, &MemorySettings { shape_guided: false, ..nearest }, None).dictionary_size, 5);
+    assert_eq!(
+        score_with(&known, &MemorySettings { shape_guided: false, ..nearest }, LeaveOut::Nothing).dictionary_size,
+        5
+    );
 }
 
 #[test]
@@ -93,7 +96,7 @@ fn each_bank_has_its_own_coding() {
     let known = features([[1.5, 0.0], [0.0, 1.5]], 1.5, [vec![3, 4], vec![4, 5]]);
     let of = |shape_coding, appearance_coding| {
         let settings = MemorySettings { shape_coding, appearance_coding, ..settings() };
-        let scores = score_with(&known, &settings, None);
+        let scores = score_with(&known, &settings, LeaveOut::Nothing);
         (scores.shape.sample_score, scores.appearance.sample_score)
     };
     // Both features lie between rows of the bank: their multiples in shape, [3, 1] to [8, 2] in colour. The nearest is 0.5 away.
@@ -114,7 +117,7 @@ fn a_thinned_bank_without_a_link_leaves_the_cells_as_long_as_they_are() {
     let known = features([[1.0, 0.0], [0.0, 1.0]], 1.0, [vec![3, 4], vec![4, 5]]);
     let score_without = |leave_out: u32, shape_guided: bool| {
         let settings = MemorySettings { shape_guided, ..settings() };
-        score(&known, &two_patches(), &memory, &Ramp, &ExactSearch, &settings, Some(leave_out))
+        score(&known, &two_patches(), &memory, &Ramp, &ExactSearch, &settings, LeaveOut::Sample(leave_out))
     };
     for shape_guided in [true, false] {
         // Without that sample nothing is left to compare a cell with: nothing rebuilds it.
@@ -138,7 +141,15 @@ fn typical_scores_follow_a_thinned_bank() {
     let raw: Vec<RawScores> = (0u32..)
         .zip(&samples)
         .map(|(index, sample)| {
-            raw_scores(sample, &two_patches(), &memory, &Ramp, &ExactSearch, &nearest_neighbours(), Some(index))
+            raw_scores(
+                sample,
+                &two_patches(),
+                &memory,
+                &Ramp,
+                &ExactSearch,
+                &nearest_neighbours(),
+                LeaveOut::Sample(index),
+            )
         })
         .collect();
     let typical = TypicalScores::learn(&raw.iter().map(SampleTypical::of).collect::<Vec<_>>(), &memory);
@@ -151,14 +162,52 @@ fn typical_scores_follow_a_thinned_bank() {
 }
 
 #[test]
+fn the_nearest_left_out_is_exactly_one_feature() {
+    let known = features([[1.0, 0.0], [0.0, 1.0]], 1.0, [vec![3, 4], vec![4, 5]]);
+    let rows_of = |lists: &[Vec<Neighbour>]| -> Vec<Vec<u32>> {
+        lists.iter().map(|list| list.iter().map(|neighbour| neighbour.row).collect()).collect()
+    };
+    // Each of its patches is in the memory once; that one goes, the sample's other one stays.
+    let raw_of = |memory: &DualMemory, settings: &MemorySettings, leave_out| {
+        raw_scores(&known, &two_patches(), memory, &Ramp, &ExactSearch, settings, leave_out)
+    };
+    let raw = raw_of(&memory(), &nearest_neighbours(), LeaveOut::Nearest);
+    assert_eq!(rows_of(&raw.patch_neighbours), [[2, 1, 3], [3, 0, 2]]);
+    assert_eq!(raw.patch_residuals, [1.0, 1.0]);
+    // All cells are in the dictionary; of each the nearest goes, which is its own: 3, 4, 5 and 7, 8 are left.
+    assert_eq!(raw.dictionary_size, 5);
+    assert_eq!(rows_of(&raw.cell_neighbours), [[1, 2, 3, 4], [0, 2, 3, 4], [1, 0, 3, 4]]);
+    assert_eq!(raw.cell_residuals, [1.0; 3]);
+    // Without the sample it is another score.
+    assert_ne!(raw, raw_of(&memory(), &nearest_neighbours(), LeaveOut::Sample(0)));
+    // A memory that has the sample twice: one of the equal features goes, the first, and the other rebuilds all.
+    let mut twice = memory();
+    twice.add(&known);
+    let raw = raw_of(&twice, &nearest_neighbours(), LeaveOut::Nearest);
+    assert_eq!(raw.patch_neighbours[0].iter().map(|neighbour| neighbour.row).collect::<Vec<_>>(), [4, 2, 1, 5, 3]);
+    assert_eq!((raw.patch_residuals, raw.cell_residuals), (vec![0.0; 2], vec![0.0; 3]));
+    // The whole bank is searched in the same way, and as many neighbours as otherwise are left.
+    let few = MemorySettings { shape_neighbours: 2, appearance_neighbours: 2, shape_guided: false, ..settings() };
+    let raw = raw_of(&twice, &few, LeaveOut::Nearest);
+    assert_eq!(rows_of(&raw.patch_neighbours), [[4, 2], [5, 3]]);
+    assert_eq!(rows_of(&raw.cell_neighbours), [[5, 1], [6, 0], [7, 1]]);
+    // From nothing nothing can be taken.
+    let nothing = LeaveOut::Nearest.nearest(&ExactSearch, &twice.shape, Some(&[]), &known.shape, 3);
+    assert_eq!(nothing, vec![Vec::new(); 2]);
+}
+
+#[test]
 fn shape_decides_which_colours_count() {
     // Both patches look like the second sample's first one: only its cell 7 is in the dictionary.
     let sample = features([[2.0, 0.0], [2.0, 0.0]], 1.0, [vec![3], vec![3]]);
     let one = MemorySettings { shape_neighbours: 1, ..settings() };
-    let neighbours = shape_neighbours(&sample.shape, &memory(), &ExactSearch, &one, None);
+    let neighbours = shape_neighbours(&sample.shape, &memory(), &ExactSearch, &one, LeaveOut::Nothing);
     assert_eq!(neighbours.iter().map(|list| list[0].row).collect::<Vec<_>>(), [2, 2]);
-    assert_eq!(dictionary(&neighbours, &memory(), &one, None), Some(vec![3]));
-    assert_eq!(dictionary(&neighbours, &memory(), &MemorySettings { shape_guided: false, ..one }, None), None);
+    assert_eq!(dictionary(&neighbours, &memory(), &one, LeaveOut::Nothing), Some(vec![3]));
+    assert_eq!(
+        dictionary(&neighbours, &memory(), &MemorySettings { shape_guided: false, ..one }, LeaveOut::Nothing),
+        None
+    );
 }
 
 #[test]
@@ -195,7 +244,7 @@ fn scores_are_relative_to_what_good_parts_score_there() {
     });
     // The patches' nearest are the rows 0 and 1, each 0.5 away; so are the cells' rows 0, 1 and 2.
     let sample = features([[1.5, 0.0], [0.0, 1.5]], 1.5, [vec![3, 4], vec![4, 5]]);
-    let raw = raw_scores(&sample, &two_patches(), &memory, &Ramp, &ExactSearch, &settings, None);
+    let raw = raw_scores(&sample, &two_patches(), &memory, &Ramp, &ExactSearch, &settings, LeaveOut::Nothing);
     assert_eq!((raw.patch_residuals.as_slice(), raw.cell_residuals.as_slice()), (&[0.5, 0.5][..], &[0.5; 3][..]));
     assert_eq!(raw.distances, [-0.5, 0.5, -0.5, -1.5]);
     let scores = score_maps(&raw, &two_patches(), &memory, &settings);
@@ -236,7 +285,15 @@ fn typical_scores_are_learnt_without_a_samples_own_features() {
     let learnt: Vec<SampleTypical> = (0u32..)
         .zip(&samples)
         .map(|(index, sample)| {
-            SampleTypical::of(&raw_scores(sample, &two_patches(), &memory, &Ramp, &ExactSearch, &nearest, Some(index)))
+            SampleTypical::of(&raw_scores(
+                sample,
+                &two_patches(),
+                &memory,
+                &Ramp,
+                &ExactSearch,
+                &nearest,
+                LeaveOut::Sample(index),
+            ))
         })
         .collect();
     let typical = TypicalScores::learn(&learnt, &memory);
@@ -258,6 +315,25 @@ fn a_distance_of_zero_is_a_score() {
         assert_eq!(map.as_slice()[10], 0.0);
         assert!(scored.as_slice()[10] && !scored.as_slice()[11]);
     }
+}
+
+#[test]
+fn a_zero_that_is_unset_is_overwritten_by_the_next_patch() {
+    let quirks = ReferenceQuirks { zero_is_unset: true, ..ReferenceQuirks::default() };
+    let map = |distances: [f32; 4], rule| signed_distance_map_with(&distances, &[1.0; 2], &two_patches(), rule, quirks);
+    // Pixel 10 is in both patches.
+    let (first, scored) = map([1.0, 0.0, 1.0, 0.75], OverlapRule::Minimum);
+    assert_eq!((first.as_slice()[10], scored.as_slice()[10]), (0.75, true));
+    let (last, scored) = map([1.0, 0.75, 0.0, 0.0], OverlapRule::Minimum);
+    assert_eq!((last.as_slice()[10], scored.as_slice()[10]), (0.0, false), "0 is the minimum, and no score");
+    assert_eq!((scored.as_slice()[0], scored.as_slice()[5000], scored.count()), (true, false, 1));
+    let without_zero = [-0.5, 0.75, 2.0, -0.25];
+    let plain = signed_distance_map(&without_zero, &[1.0; 2], &two_patches(), OverlapRule::Minimum);
+    assert_eq!(map(without_zero, OverlapRule::Minimum), plain);
+    // A mean has no order to be lost in.
+    let (mean, scored) = map([0.0, 0.0, 0.0, 0.5], OverlapRule::Mean);
+    assert_eq!((mean.as_slice()[10], scored.count()), (0.25, 3));
+    assert!(map([1.0, f32::NAN, 1.0, 0.75], OverlapRule::Minimum).0.as_slice()[10].is_nan());
 }
 
 #[test]

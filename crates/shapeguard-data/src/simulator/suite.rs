@@ -15,7 +15,7 @@ use shapeguard_core::seams::Progress;
 use super::category::Category;
 use super::write::{PlannedScan, Split, write_category};
 use super::{DefectSpec, simulate_scan};
-use crate::{DataError, ReadOptions, ScanSource, read_scan, read_truth, scan_digest};
+use crate::{DataError, ReadOptions, ScanSource, TruthRule, read_scan, read_truth, scan_digest};
 
 /// Why a suite cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -281,7 +281,7 @@ impl Suite {
             let scan =
                 read_scan(&ScanSource::with_rgb(file("xyz", "tiff"), file("rgb", "png")), &ReadOptions::default())?;
             let truth = match planned.split {
-                Split::Test => read_truth(&file("gt", "png"), scan.size())?,
+                Split::Test => read_truth(&file("gt", "png"), scan.size(), TruthRule::AboveZero)?,
                 _ => Mask::filled(scan.size(), false),
             };
             Ok(content_digest(&scan, &truth))

@@ -6,6 +6,7 @@ mod evaluation;
 mod experts;
 mod model_file;
 mod not_judged;
+mod quirks;
 mod report;
 mod routed;
 mod routed_file;

@@ -389,6 +389,7 @@ fn as_version_2(parts: &mut Parts) {
         memory.remove(later).unwrap();
     }
     memory.insert("coding".into(), "nearest-neighbour".into());
+    parts.header["settings"].as_object_mut().unwrap().remove("reference_quirks").unwrap();
 }
 
 #[test]
@@ -411,14 +412,15 @@ fn settings_of_another_version_are_refused() {
     let changed = |change: &dyn Fn(&mut Value), says: &str| {
         let old = |parts: &mut Parts| {
             as_version_2(parts);
-            change(&mut parts.header["settings"]["memory"]);
+            change(&mut parts.header["settings"]);
         };
         refused_with(old, says);
     };
-    let has = |key: &str| format!("has the setting memory.{key}, which version 2 did not have");
-    changed(&|memory| memory["shape_coding"] = "sparse".into(), &has("shape_coding"));
-    changed(&|memory| memory["appearance_share"] = 0.5.into(), &has("appearance_share"));
-    let without = |memory: &mut Value| drop(memory.as_object_mut().unwrap().remove("coding"));
+    let has = |key: &str| format!("has the setting {key}, which version 2 did not have");
+    changed(&|s| s["memory"]["shape_coding"] = "sparse".into(), &has("memory.shape_coding"));
+    changed(&|s| s["memory"]["appearance_share"] = 0.5.into(), &has("memory.appearance_share"));
+    changed(&|s| s["reference_quirks"] = json!({ "zero_is_unset": true }), &has("reference_quirks"));
+    let without = |settings: &mut Value| drop(settings["memory"].as_object_mut().unwrap().remove("coding"));
     changed(&without, "no setting memory.coding");
     refused_with(|parts| parts.header["settings"]["memory"]["coding"] = "sparse".into(), "header is damaged");
 }
