@@ -13,7 +13,7 @@ use shapeguard_core::settings::Settings;
 
 use crate::{fit, output};
 
-/// Show what a model was made of: categories, scans, experts, memories, threshold, settings.
+/// Show what a model was made of: scans, experts, memories, threshold, settings.
 ///
 /// Reads and checks the whole file.
 #[derive(Debug, clap::Args)]

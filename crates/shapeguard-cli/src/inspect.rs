@@ -277,10 +277,12 @@ fn in_order<T: Sync, U: Send>(
 fn human(record: &ScanRecord) -> String {
     let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), output::number);
     let columns = record.category.as_ref().map(|category| {
-        let confidence = category.confidence.map_or_else(|| "-".to_owned(), |share| format!("{share:.3}"));
         // What was routed to no category is unknown; of what was not routed nothing is known.
         let none = if category.nearest_category.is_some() { "unknown" } else { "-" };
-        [category.category.clone().unwrap_or_else(|| none.to_owned()), confidence]
+        let known = category.category.clone();
+        let confidence = category.confidence.filter(|_| known.is_some());
+        let confidence = confidence.map_or_else(|| "-".to_owned(), |share| format!("{share:.3}"));
+        [known.unwrap_or_else(|| none.to_owned()), confidence]
     });
     let mut line = human_line(
         &record.verdict.to_string(),

@@ -35,7 +35,6 @@ struct Measured {
     strangers: Vec<StrangerEvaluation>,
     /// The model's categories without tests.
     not_tested: Vec<String>,
-    #[serde(flatten)]
     summary: RoutedSummary,
     seconds: f64,
     peak_memory_bytes: Option<u64>,
