@@ -8,4 +8,5 @@ mod bad_input;
 mod bench;
 mod device;
 mod help;
+mod reproduce;
 mod whole_way;
