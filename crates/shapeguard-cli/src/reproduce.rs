@@ -44,7 +44,7 @@ const TIMING_SCANS: usize = 3;
 /// goes on where it was interrupted. An estimate of time and memory is printed before the work starts.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "By default the shape expert is trained on the dataset's own training scans as published, which takes days on a CPU, and\nthe colour network is Wide-ResNet-50-2, which `shapeguard weights pull wide-resnet50-2` fetches.\n\nExample:\n  shapeguard reproduce mvtec_3d_anomaly_detection --out tables\n  shapeguard reproduce parts --out tables --shape-expert shipped --colour embedded --sweep-scans 20 \\\n      --also default"
+    after_help = "By default the shape expert is trained on the dataset's own training scans as published, which takes weeks on a CPU, and the colour network is Wide-ResNet-50-2, which `shapeguard weights pull wide-resnet50-2` fetches.\n\nExample:\n  shapeguard reproduce mvtec_3d_anomaly_detection --out tables\n  shapeguard reproduce parts --out tables --shape-expert shipped --colour embedded --also default"
 )]
 pub struct ReproduceArgs {
     /// Dataset: a folder of categories
