@@ -11,6 +11,7 @@ use shapeguard::experts::Experts;
 use shapeguard::{Detector, FitInputs, Inspection, LoadedScan};
 use shapeguard_core::seams::Silent;
 use shapeguard_core::settings::Settings;
+use shapeguard_data::TruthRule;
 use shapeguard_data::simulator::{Category, PlannedScan, SimulatedScan, Split};
 
 /// Positions of the limits 0.3 and 0.01 among the seven.
@@ -42,6 +43,7 @@ impl Scans {
     ) -> Result<Evaluation, Box<dyn Error>> {
         let experts = Experts::from_settings(&settings.experts)?;
         let name = |(planned, _): &(PlannedScan, SimulatedScan)| scan_name(planned);
+        let rule = TruthRule::from(settings.reference_quirks);
         let load = |simulated: &SimulatedScan| LoadedScan { scan: simulated.scan.clone(), mask: None };
         let detector = Detector::fit(
             FitInputs {
@@ -59,7 +61,15 @@ impl Scans {
         let evaluation = evaluate(
             &detector,
             &self.test,
-            |(_, simulated)| Ok(LabelledScan { loaded: load(simulated), truth: Some(simulated.truth.clone()) }),
+            |(planned, simulated)| {
+                // As the rule would read it from the file that the suite writes.
+                let is_read = rule == TruthRule::AboveZero
+                    || planned
+                        .defect
+                        .is_some_and(|defect| u32::from(defect.kind.mask_value()) * 2 > u32::from(u8::MAX));
+                let truth = if is_read { simulated.truth.clone() } else { simulated.truth.map(|_| false) };
+                Ok(LabelledScan { loaded: load(simulated), truth: Some(truth) })
+            },
             name,
             |(planned, _)| scan_kind(planned).to_owned(),
             |index, labelled, inspection| watch(&self.test[index].0, labelled, inspection, &detector),
