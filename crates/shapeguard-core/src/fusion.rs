@@ -1,8 +1,8 @@
 //! Blur, fusion of the two experts' maps, and sample scores (paper section 3.4; docs/method.md, "Alignment, fusion, scores").
 //!
 //! The published implementation blurs in 8 bits and by boxes; this is a true Gaussian, so that weak isolated scores
-//! survive. Test: `a_weak_score_beside_a_strong_one_survives_the_blur`. [`fuse_with`] restores its blur. The rule `root-sum-squares` and the sample scores `fused-top` and
-//! `product-top` are ours.
+//! survive. Test: `a_weak_score_beside_a_strong_one_survives_the_blur`. [`fuse_with`] restores its blur. The rule
+//! `root-sum-squares` and the sample scores `fused-top` and `product-top` are ours.
 
 mod blur_in_8_bits;
 

@@ -39,8 +39,8 @@ pub struct CellResiduals {
     pub residuals: Vec<f32>,
 }
 
-/// The residual of each of the given cells; of what is left out only [`LeaveOut::Nearest`] is the search's. Where the dictionary is empty, nothing rebuilds a cell, and its residual is its
-/// feature's length.
+/// The residual of each of the given cells. Rows of a left-out sample the dictionary does not have; [`LeaveOut::Nearest`] is
+/// heeded here. Where the dictionary is empty, nothing rebuilds a cell, and its residual is its feature's length.
 ///
 /// # Shapes
 /// - `appearance`: `[n_cells, appearance_dim]`, the features of all cells of the sample, a square number of them
