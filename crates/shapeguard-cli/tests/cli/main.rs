@@ -9,4 +9,5 @@ mod bench;
 mod device;
 mod help;
 mod reproduce;
+mod several;
 mod whole_way;
