@@ -36,6 +36,14 @@ impl Backbone {
         }
     }
 
+    /// Channels of the widest maps that a baseline takes of it, those of [`Self::middle_levels`].
+    pub fn channels(&self) -> usize {
+        match self {
+            Self::EfficientNetLite0(_) => 64,
+            Self::WideResNet50(_) => 1536,
+        }
+    }
+
     /// The maps of all levels, the finest first.
     pub fn levels(&self, rgb: &Grid<[f32; 3]>) -> Vec<LayerMap> {
         match self {

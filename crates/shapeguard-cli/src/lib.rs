@@ -14,6 +14,7 @@ pub mod inspect;
 pub mod output;
 pub mod preset;
 pub mod progress;
+pub mod reproduce;
 pub mod scans;
 pub mod simulate;
 #[cfg(feature = "train")]
@@ -67,6 +68,7 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Evaluate(evaluate::EvaluateArgs),
     Bench(bench::BenchArgs),
+    Reproduce(Box<reproduce::ReproduceArgs>),
     Info(info::InfoArgs),
     Preset(preset::PresetArgs),
     Weights(weights::WeightsArgs),
@@ -129,6 +131,7 @@ fn run(command: Command, bars: &Bars) -> Result<Outcome> {
         Command::Inspect(args) => inspect::run(&args, bars),
         Command::Evaluate(args) => evaluate::run(&args, bars),
         Command::Bench(args) => bench::run(&args, bars).map(done),
+        Command::Reproduce(args) => reproduce::run(&args, bars).map(done),
         Command::Info(args) => info::run(&args).map(done),
         Command::Preset(args) => preset::run(&args).map(done),
         Command::Weights(args) => weights::run(&args).map(done),

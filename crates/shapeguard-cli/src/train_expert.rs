@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rayon::prelude::*;
 use serde_json::json;
 use shapeguard_core::expert_inputs::{extent_and_mean, normalised_patch_points};
-use shapeguard_core::foreground::segment;
+use shapeguard_core::foreground::{Foreground, segment};
 use shapeguard_core::patches::extract_patches;
 use shapeguard_core::resample::resample;
 use shapeguard_core::sample::Scan;
@@ -24,8 +24,8 @@ use shapeguard_data::simulator::{Category, simulate_scan};
 use shapeguard_data::{Dataset, ReadOptions, atomic_write, category_roots, read_scan};
 use shapeguard_experts::shape::{PointNetNif, ShapeArchitecture, WeightPrecision};
 use shapeguard_train::{
-    Evaluation, HeldBackPatch, Schedule, Trainer, TrainingData, TrainingPatch, TrainingSettings, evaluate,
-    surface_patches,
+    EncoderInput, Evaluation, HeldBackPatch, Schedule, Trainer, TrainingData, TrainingPatch, TrainingSettings,
+    evaluate, surface_patches,
 };
 
 use crate::progress::Bars;
@@ -84,6 +84,9 @@ pub struct TrainExpertArgs {
     /// options above: days on a CPU
     #[arg(long, conflicts_with_all = ["surfaces", "surface_patches", "steps", "batch", "queries", "learning_rate"])]
     paper_schedule: bool,
+    /// Let the encoder see the queries' targets instead of the patch, as the published implementation does
+    #[arg(long)]
+    reference_quirks: bool,
     /// Seed of everything random
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -150,7 +153,8 @@ pub fn run(args: &TrainExpertArgs, bars: &Bars) -> Result<()> {
         trainer.steps_done(),
         trainer.settings().schedule.steps
     );
-    train(args, &mut trainer, &data, log, bars)?;
+    let between_checkpoints = Duration::from_secs_f64(60.0 * args.checkpoint_minutes.clamp(0.0, 1e6));
+    train(&mut trainer, &data, args.checkpoint.as_deref(), between_checkpoints, log, bars)?;
 
     let precision = if args.half { WeightPrecision::F16 } else { WeightPrecision::F32 };
     let exact = trainer.expert(&data)?;
@@ -185,7 +189,9 @@ fn settings(args: &TrainExpertArgs, n_scan_patches: usize) -> Result<TrainingSet
         }
     };
     let turn = !args.paper_schedule;
-    Ok(TrainingSettings { architecture, schedule, seed: args.seed, surface_share: args.surface_share(), turn })
+    let encoder_input = if args.reference_quirks { EncoderInput::Targets } else { EncoderInput::Patch };
+    let surface_share = args.surface_share();
+    Ok(TrainingSettings { architecture, schedule, seed: args.seed, surface_share, turn, encoder_input })
 }
 
 fn open_log(path: &Path) -> Result<File> {
@@ -194,14 +200,14 @@ fn open_log(path: &Path) -> Result<File> {
 }
 
 /// Steps until the schedule's end, with log and checkpoints.
-fn train(
-    args: &TrainExpertArgs,
+pub(crate) fn train(
     trainer: &mut Trainer,
     data: &TrainingData,
+    checkpoint: Option<&Path>,
+    between_checkpoints: Duration,
     mut log: Option<File>,
     bars: &Bars,
 ) -> Result<()> {
-    let between_checkpoints = Duration::from_secs_f64(60.0 * args.checkpoint_minutes.clamp(0.0, 1e6));
     let start = Instant::now();
     let mut last_checkpoint = start;
     let steps = trainer.settings().schedule.steps;
@@ -220,7 +226,7 @@ fn train(
             }
             tracing::info!("step {} of {steps}, loss {:.4}", report.step, report.smoothed_loss);
         }
-        if let Some(path) = &args.checkpoint
+        if let Some(path) = checkpoint
             && last_checkpoint.elapsed() >= between_checkpoints
         {
             trainer.save(path)?;
@@ -228,7 +234,7 @@ fn train(
         }
     }
     bars.end();
-    if let Some(path) = &args.checkpoint {
+    if let Some(path) = checkpoint {
         trainer.save(path)?;
     }
     Ok(())
@@ -245,7 +251,7 @@ fn training_data(args: &TrainExpertArgs, bars: &Bars) -> Result<(TrainingData, S
             let patches: Vec<_> = (0..args.scans)
                 .into_par_iter()
                 .map(|index| {
-                    let patches = patches_of(&simulate_scan(*category, SIMULATION_SEED, index, None).scan);
+                    let patches = patches_of_scan(&simulate_scan(*category, SIMULATION_SEED, index, None).scan);
                     bars.step();
                     patches
                 })
@@ -266,7 +272,8 @@ fn training_data(args: &TrainExpertArgs, bars: &Bars) -> Result<(TrainingData, S
             let patches: Vec<_> = entries
                 .par_iter()
                 .map(|entry| {
-                    patches_of(&read_scan(&entry.source, &ReadOptions::default())?).with_context(|| entry.name.clone())
+                    patches_of_scan(&read_scan(&entry.source, &ReadOptions::default())?)
+                        .with_context(|| entry.name.clone())
                 })
                 .collect::<Result<_>>()?;
             sources.push(format!("{} scans of {}", entries.len(), dataset.name));
@@ -309,9 +316,14 @@ fn patch_settings() -> PatchSettings {
     PatchSettings { overlap: TRAINING_OVERLAP, ..Settings::preset(Preset::Paper).patches }
 }
 
-fn patches_of(scan: &Scan) -> Result<Vec<TrainingPatch>> {
+fn patches_of_scan(scan: &Scan) -> Result<Vec<TrainingPatch>> {
     let settings = Settings::preset(Preset::Default);
-    let sample = resample(&segment(scan, &settings.foreground, None, settings.seed)?, IMAGE_SIDE);
+    patches_of(&segment(scan, &settings.foreground, None, settings.seed)?)
+}
+
+/// The patches of a part to train on.
+pub(crate) fn patches_of(part: &Foreground) -> Result<Vec<TrainingPatch>> {
+    let sample = resample(part, IMAGE_SIDE);
     let patches = extract_patches(&sample, &patch_settings())?;
     let points = normalised_patch_points(&patches);
     Ok(points.chunks_exact(patches.points_per_patch).map(|points| TrainingPatch { points: points.to_vec() }).collect())

@@ -116,6 +116,17 @@ pub fn run(args: &WeightsArgs) -> Result<()> {
     run_to(args, &mut std::io::stdout().lock())
 }
 
+/// Where `weights pull` stores weights that it knows, in the user's cache folder.
+///
+/// # Errors
+/// If they are unknown or built in, or there is no cache folder.
+pub(crate) fn stored(name: &str) -> Result<PathBuf> {
+    match KNOWN.iter().find(|known| known.name == name).map(|known| &known.origin) {
+        Some(Origin::Hub { url, stem, sha256_start }) => Ok(folder(None)?.join(file_name(stem, sha256_start, url))),
+        _ => bail!("there are no weights {name:?} to fetch"),
+    }
+}
+
 fn run_to(args: &WeightsArgs, out: &mut dyn Write) -> Result<()> {
     match &args.command {
         WeightsCommand::List { json, dir } => list(*json, &folder(dir.as_deref())?, out),

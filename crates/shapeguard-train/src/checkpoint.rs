@@ -131,6 +131,7 @@ impl Trainer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::training::EncoderInput;
     use crate::{Schedule, TrainingData, surface_patches};
     use shapeguard_experts::shape::ShapeArchitecture;
 
@@ -138,7 +139,14 @@ mod tests {
         let architecture =
             ShapeArchitecture { encoder_point: vec![8, 16], encoder_dense: vec![8], nif_width: 12, nif_hidden: 2 };
         let schedule = Schedule { patches: 4, queries: 16, ..Schedule::fast(20) };
-        TrainingSettings { architecture, schedule, seed: 7, surface_share: 1.0, turn: true }
+        TrainingSettings {
+            architecture,
+            schedule,
+            seed: 7,
+            surface_share: 1.0,
+            turn: true,
+            encoder_input: EncoderInput::Patch,
+        }
     }
 
     #[test]

@@ -19,4 +19,4 @@ pub use error::TrainError;
 pub use evaluation::{Evaluation, HeldBackPatch, SignedDistance, evaluate};
 pub use patches::TrainingPatch;
 pub use surfaces::{held_back_surface_patches, surface_patches};
-pub use training::{Schedule, StepReport, Trainer, TrainingData, TrainingSettings};
+pub use training::{EncoderInput, Schedule, StepReport, Trainer, TrainingData, TrainingSettings};

@@ -57,6 +57,20 @@ pub struct TrainingSettings {
     pub surface_share: f32,
     /// Turn each patch by a random angle about the viewing axis and mirror half of them.
     pub turn: bool,
+    /// What the encoder sees while training. Checkpoints from before it could be chosen have none.
+    #[serde(default)]
+    pub encoder_input: EncoderInput,
+}
+
+/// What the encoder sees of a patch while training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EncoderInput {
+    /// The patch, as in inference.
+    #[default]
+    Patch,
+    /// The targets of its queries, duplicates included (a deviation of the published implementation).
+    Targets,
 }
 
 impl Schedule {
@@ -257,7 +271,8 @@ impl Trainer {
     pub fn step(&mut self, data: &TrainingData) -> Result<StepReport, TrainError> {
         let schedule = &self.settings.schedule;
         let batch = data.batch(&self.settings, schedule.patches, schedule.queries, self.steps_done as u64);
-        let (loss, gradients) = loss_and_gradients(&self.parameters, &batch, data.patch_size);
+        let (loss, gradients) =
+            loss_and_gradients(&self.parameters, &batch, schedule.patches, self.settings.encoder_input);
         let step = self.steps_done + 1;
         if !loss.is_finite() {
             return Err(TrainError::Diverged { step, loss });
@@ -277,18 +292,38 @@ impl Trainer {
     /// If the weights are not finite.
     pub fn expert(&self, data: &TrainingData) -> Result<PointNetNif, TrainError> {
         let device = Device::flex();
-        let batch = data.batch(&self.settings, STATISTICS_PATCHES, 0, STATISTICS_STREAM);
+        let queries = match self.settings.encoder_input {
+            EncoderInput::Patch => 0,
+            EncoderInput::Targets => self.settings.schedule.queries,
+        };
+        let batch = data.batch(&self.settings, STATISTICS_PATCHES, queries, STATISTICS_STREAM);
         let leaves = Leaves::new(&self.parameters, &device);
-        let (_, statistics) = leaves.encode(&batch.points, data.patch_size, &device);
+        let (points, count) = encoder_points(&batch, STATISTICS_PATCHES, self.settings.encoder_input);
+        let (_, statistics) = leaves.encode(points, count, &device);
         fold(&self.parameters, &statistics)
     }
 }
 
+/// What the encoder sees of a batch, and how many points of each patch that are.
+fn encoder_points(batch: &Batch, patches: usize, input: EncoderInput) -> (&[[f32; 3]], usize) {
+    let points = match input {
+        EncoderInput::Patch => &batch.points,
+        EncoderInput::Targets => &batch.targets,
+    };
+    (points, points.len() / patches)
+}
+
 /// Loss of a batch and the gradient of each parameter.
-fn loss_and_gradients(parameters: &Parameters, batch: &Batch, patch_size: usize) -> (f32, Vec<Vec<f32>>) {
+fn loss_and_gradients(
+    parameters: &Parameters,
+    batch: &Batch,
+    patches: usize,
+    encoder_input: EncoderInput,
+) -> (f32, Vec<Vec<f32>>) {
     let device = Device::flex().autodiff();
     let leaves = Leaves::new(parameters, &device);
-    let (features, _) = leaves.encode(&batch.points, patch_size, &device);
+    let (points, count) = encoder_points(batch, patches, encoder_input);
+    let (features, _) = leaves.encode(points, count, &device);
     let queries = points_tensor(&batch.queries, &device);
     let pulled = leaves.nif().pull(features, queries);
     let loss = mean_distance(pulled, points_tensor(&batch.targets, &device));

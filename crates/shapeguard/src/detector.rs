@@ -444,7 +444,7 @@ impl Experts {
 }
 
 /// The training samples that the alignment is computed on: all, or a seeded choice; ascending.
-fn alignment_choice(n: usize, settings: &Settings) -> Vec<usize> {
+pub fn alignment_choice(n: usize, settings: &Settings) -> Vec<usize> {
     let wanted = settings.fusion.alignment_samples;
     if n <= wanted {
         return (0..n).collect();
@@ -456,7 +456,7 @@ fn alignment_choice(n: usize, settings: &Settings) -> Vec<usize> {
 }
 
 /// Maps in parallel, a bounded number at a time, in order.
-pub(crate) fn in_chunks<T: Sync, U: Send>(items: &[T], each: impl Fn(&T) -> U + Sync) -> Vec<U> {
+pub fn in_chunks<T: Sync, U: Send>(items: &[T], each: impl Fn(&T) -> U + Sync) -> Vec<U> {
     let mut results = Vec::with_capacity(items.len());
     for chunk in items.chunks(SCANS_IN_FLIGHT_PER_THREAD * rayon::current_num_threads()) {
         results.extend(chunk.par_iter().map(&each).collect::<Vec<_>>());

@@ -5,7 +5,14 @@ fn tiny() -> TrainingSettings {
     let architecture =
         ShapeArchitecture { encoder_point: vec![16, 32], encoder_dense: vec![32, 24], nif_width: 32, nif_hidden: 2 };
     let schedule = Schedule { patches: 8, queries: 32, learning_rate: 2e-3, warm_up: 10, ..Schedule::fast(600) };
-    TrainingSettings { architecture, schedule, seed: 3, surface_share: 1.0, turn: true }
+    TrainingSettings {
+        architecture,
+        schedule,
+        seed: 3,
+        surface_share: 1.0,
+        turn: true,
+        encoder_input: EncoderInput::Patch,
+    }
 }
 
 fn surfaces() -> TrainingData {
@@ -41,6 +48,34 @@ fn one_thread_and_many_give_the_same_expert() {
         })
     };
     assert_eq!(run(1), run(4));
+}
+
+#[test]
+fn the_encoder_sees_the_patch_or_as_the_reference_has_it_the_targets() {
+    let data = surfaces();
+    let batch = data.batch(&tiny(), 8, 32, 0);
+    assert_eq!(encoder_points(&batch, 8, EncoderInput::Patch), (&batch.points[..], 200));
+    assert_eq!(encoder_points(&batch, 8, EncoderInput::Targets), (&batch.targets[..], 32));
+    // 32 queries of 200 points: some of their targets are the same point.
+    let mut distinct: Vec<_> = batch.targets[..32].iter().map(|p| p.map(f32::to_bits)).collect();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert!(distinct.len() < 32, "{}", distinct.len());
+    let after_a_step = |encoder_input| {
+        let mut trainer = Trainer::new(TrainingSettings { encoder_input, ..tiny() }).unwrap();
+        trainer.step(&data).unwrap();
+        (trainer.expert(&data).unwrap().tensors(), trainer)
+    };
+    let (patch, targets) = (after_a_step(EncoderInput::Patch), after_a_step(EncoderInput::Targets));
+    assert_ne!(patch.1.parameters, targets.1.parameters, "both training and the statistics differ");
+    assert_ne!(patch.0, targets.0);
+}
+
+#[test]
+fn settings_from_before_the_encoder_s_input_could_be_chosen_are_read() {
+    let mut old = serde_json::to_value(tiny()).unwrap();
+    old.as_object_mut().unwrap().remove("encoder_input").unwrap();
+    assert_eq!(serde_json::from_value::<TrainingSettings>(old).unwrap(), tiny());
 }
 
 #[test]

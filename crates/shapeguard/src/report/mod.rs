@@ -16,7 +16,7 @@ use crate::detector::Verdict;
 use crate::evaluation::{Channel, Evaluation, GOOD, ScanResult};
 use crate::pictures::heat_colour;
 use strips::STRIP_SIZE;
-pub use strips::{StripPng, strip};
+pub use strips::{MapScale, Panels, StripPng, panels, side_by_side, strip};
 
 /// What stands where there is no figure.
 const ABSENT: &str = "–";

@@ -1,9 +1,12 @@
 //! The picture of one scan: the camera's colour image with the true defect's outline, then the SDF, RGB and fused maps,
 //! side by side, zoomed to the part.
 
-use shapeguard_core::grid::{Grid, GridSize, RgbImage, ScoreMap};
+use shapeguard_core::alignment::Alignment;
+use shapeguard_core::fusion::AnomalyMaps;
+use shapeguard_core::grid::{Grid, GridSize, Mask, RgbImage, ScoreMap};
 use shapeguard_core::resample::Sample;
 use shapeguard_core::seams::IMAGE_SIDE;
+use shapeguard_core::settings::FusionRule;
 use shapeguard_data::{DataError, encode_rgb_png};
 
 use crate::detector::{Detector, Inspection};
@@ -22,30 +25,108 @@ const GAP_PX: usize = 4;
 const GAP_COLOUR: [u8; 3] = [128; 3];
 /// Size of a strip.
 pub(super) const STRIP_SIZE: GridSize = GridSize::new(PANEL_SIDE, PANELS * (PANEL_SIDE + GAP_PX) - GAP_PX);
+/// Where the shape expert fired, where the appearance expert did, and where neither (Okabe and Ito's orange and blue).
+const SHAPE_COLOUR: [u8; 3] = [230, 159, 0];
+/// See [`SHAPE_COLOUR`].
+const APPEARANCE_COLOUR: [u8; 3] = [86, 180, 233];
+/// See [`SHAPE_COLOUR`].
+const GREY: [u8; 3] = [128; 3];
 /// Room around the part, of its larger side, for what the blur carries beyond it.
 const MARGIN: f32 = 0.15;
 /// Smallest view, pixels of the maps: below, a zoom shows nothing more.
 const MIN_VIEW_PX: f32 = 64.0;
 
+/// What scores are shown in: one scale for all maps, so that they can be compared.
+#[derive(Clone, Copy, Debug)]
+pub struct MapScale {
+    /// Brings each expert's scores to one scale.
+    pub alignment: Alignment,
+    /// The rule that the fused map was made by.
+    pub rule: FusionRule,
+    /// The highest value that a good scan's fused map reached: the middle of the colours.
+    pub good_peak: f32,
+}
+
 /// The picture of one scan.
 pub fn strip(labelled: &LabelledScan, inspection: &Inspection, good_peak: f32, detector: &Detector) -> RgbImage {
-    let view = View::of(&inspection.sample);
-    let scan_pixel = |row, col| view.scan_pixel(row, col, &inspection.sample);
-    let mut colour = view.colour(&labelled.loaded, &inspection.sample);
-    if let Some(truth) = &labelled.truth {
+    let scale = MapScale { alignment: detector.alignment(), rule: detector.settings().fusion.rule, good_peak };
+    let Panels { colour, truth, sdf, rgb, fused, .. } = panels(labelled, &inspection.sample, &inspection.maps, scale);
+    let colour = match truth {
+        Some(truth) => outline(colour, &truth, TRUTH_COLOUR),
+        None => colour,
+    };
+    side_by_side(&[colour, sdf, rgb, fused])
+}
+
+/// The pictures of one scan that strips and sheets are made of, all of the same part of the scan.
+#[derive(Clone, Debug)]
+pub struct Panels {
+    /// The camera's colours.
+    pub colour: RgbImage,
+    /// Where the scan is defective, if that is known.
+    pub truth: Option<Mask>,
+    /// The shape expert's map.
+    pub sdf: RgbImage,
+    /// The appearance expert's map.
+    pub rgb: RgbImage,
+    /// Both.
+    pub fused: RgbImage,
+    /// Which expert fired: orange where the shape expert's score is the larger, blue where the appearance expert's is;
+    /// grey where both are within what good parts reach.
+    pub fired: RgbImage,
+}
+
+/// Makes the pictures of one scan.
+pub fn panels(labelled: &LabelledScan, sample: &Sample, maps: &AnomalyMaps, scale: MapScale) -> Panels {
+    let view = View::of(sample);
+    let MapScale { alignment, rule, good_peak } = scale;
+    let truth = labelled.truth.as_ref().map(|truth| {
         let size = truth.size();
-        let shown = Grid::from_fn(colour.size(), |row, col| {
-            let (row, col) = scan_pixel(row as f32 + 0.5, col as f32 + 0.5);
+        Grid::from_fn(GridSize::new(PANEL_SIDE, PANEL_SIDE), |row, col| {
+            let (row, col) = view.scan_pixel(row as f32 + 0.5, col as f32 + 0.5, sample);
             pixel_of(row, size.rows).zip(pixel_of(col, size.cols)).is_some_and(|place| truth[place])
-        });
-        colour = outline(colour, &shown, TRUTH_COLOUR);
+        })
+    });
+    let shape = view.map(&maps.shape.map(|score| alignment.shape_on_fused_scale(*score, rule)));
+    let appearance = view.map(&maps.appearance.map(|score| alignment.appearance_on_fused_scale(*score, rule)));
+    Panels {
+        colour: view.colour(&labelled.loaded, sample),
+        truth,
+        fired: fired(&shape, &appearance, good_peak),
+        sdf: heat_map(&shape, good_peak),
+        rgb: heat_map(&appearance, good_peak),
+        fused: heat_map(&view.map(&maps.fused), good_peak),
     }
-    // One scale for all three, so that they can be compared.
-    let (alignment, rule) = (detector.alignment(), detector.settings().fusion.rule);
-    let shape = inspection.maps.shape.map(|score| alignment.shape_on_fused_scale(*score, rule));
-    let appearance = inspection.maps.appearance.map(|score| alignment.appearance_on_fused_scale(*score, rule));
-    let heat = |map: &ScoreMap| heat_map(&view.map(map), good_peak);
-    side_by_side(&[colour, heat(&shape), heat(&appearance), heat(&inspection.maps.fused)])
+}
+
+/// The panel [`Panels::fired`].
+fn fired(shape: &ScoreMap, appearance: &ScoreMap, good_peak: f32) -> RgbImage {
+    Grid::from_fn(shape.size(), |row, col| {
+        let (shape, appearance) = (shape[(row, col)], appearance[(row, col)]);
+        let level = if good_peak > 0.0 { (shape.max(appearance) / (2.0 * good_peak)).clamp(0.0, 1.0) } else { 0.0 };
+        let colour = if level < 0.5 {
+            GREY
+        } else if shape >= appearance {
+            SHAPE_COLOUR
+        } else {
+            APPEARANCE_COLOUR
+        };
+        colour.map(|channel| (f32::from(channel) * level).round() as u8)
+    })
+}
+
+/// Pictures of one height and width beside each other, a row of a sheet.
+///
+/// # Panics
+/// If there is none: a bug of the caller.
+pub fn side_by_side(panels: &[RgbImage]) -> RgbImage {
+    let side = panels.first().expect("a row has a picture").size();
+    let pitch = side.cols + GAP_PX;
+    let size = GridSize::new(side.rows, panels.len() * pitch - GAP_PX);
+    Grid::from_fn(size, |row, col| {
+        let (panel, col) = (col / pitch, col % pitch);
+        if col < side.cols { panels[panel][(row, col)] } else { GAP_COLOUR }
+    })
 }
 
 /// A scan's strip, encoded.
@@ -149,14 +230,6 @@ fn pixel_of(place: f32, count: usize) -> Option<usize> {
     (place >= 0.0 && place < count as f32).then_some(place as usize)
 }
 
-fn side_by_side(panels: &[RgbImage; PANELS]) -> RgbImage {
-    let pitch = PANEL_SIDE + GAP_PX;
-    Grid::from_fn(STRIP_SIZE, |row, col| {
-        let (panel, col) = (col / pitch, col % pitch);
-        if col < PANEL_SIDE { panels[panel][(row, col)] } else { GAP_COLOUR }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,6 +284,20 @@ mod tests {
             // A mean of whole pixels, cut to a whole number.
             assert!((f32::from(shown_colour[(112, col)][0]) + 0.5 - on_scan).abs() <= 1.0, "{col}");
         }
+    }
+
+    #[test]
+    fn the_expert_with_the_larger_score_fires_where_good_parts_do_not_reach() {
+        let size = GridSize::new(1, 4);
+        let shape = Grid::new(size, vec![0.5, 2.0, 1.0, f32::NAN]).unwrap();
+        let appearance = Grid::new(size, vec![0.9, 1.0, 4.0, 0.0]).unwrap();
+        let shown = fired(&shape, &appearance, 1.0);
+        let dark = GREY.map(|channel| (f32::from(channel) * 0.45_f32).round() as u8);
+        assert_eq!(shown.as_slice()[..3], [dark, SHAPE_COLOUR, APPEARANCE_COLOUR]);
+        assert!(
+            fired(&shape, &appearance, 0.0).as_slice().iter().all(|pixel| *pixel == [0; 3]),
+            "no scale, no picture"
+        );
     }
 
     #[test]
