@@ -158,6 +158,8 @@ pub struct MemorySettings {
     pub appearance_coding: Coding,
     /// Share of the RGB features that the bank keeps, chosen by a greedy coreset; 1 keeps all (paper).
     pub appearance_share: f64,
+    /// How long the residual of a cell's feature is.
+    pub appearance_metric: AppearanceMetric,
     /// Compare a cell only with colours seen on similar shapes; `false` searches the whole RGB bank.
     pub shape_guided: bool,
     /// How a pixel's SDF score is made of the patches that share it.
@@ -169,6 +171,28 @@ pub struct MemorySettings {
     /// A patch's signed distances are multiplied by its `||f - f^||`, relative to what is typical, to this power; 0 leaves them
     /// (paper).
     pub residual_power: f32,
+    /// What of the patches' `||f - f^||` is the shape expert's score of a sample.
+    pub shape_score: ShapeScore,
+}
+
+/// How long the residual of a cell's feature is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AppearanceMetric {
+    /// The root of the sum of squares of all channels (paper).
+    Euclidean,
+    /// In the deviations of good parts' residuals.
+    Mahalanobis,
+}
+
+/// What of the patches' `||f - f^||` is the shape expert's score of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ShapeScore {
+    /// The largest (paper).
+    LargestPatch,
+    /// Each pixel takes the mean of the patches that share it; of the largest thousandth of the image's pixels, the mean.
+    SharedTop,
 }
 
 /// How a pixel's SDF score is made of the patches that share it.
@@ -272,11 +296,13 @@ impl Settings {
                 shape_coding: Coding::Sparse,
                 appearance_coding: Coding::Sparse,
                 appearance_share: 1.0,
+                appearance_metric: AppearanceMetric::Euclidean,
                 shape_guided: true,
                 overlap_rule: OverlapRule::Minimum,
                 shape_typical_power: 0.0,
                 appearance_typical_power: 0.0,
                 residual_power: 0.0,
+                shape_score: ShapeScore::LargestPatch,
             },
             fusion: FusionSettings {
                 alignment_samples: 25,
@@ -296,10 +322,12 @@ impl Settings {
                 foreground: ForegroundSettings { plane_sample_points: 3, plane_hypotheses: 200, ..paper.foreground },
                 image: ImageSettings { side_px: 320 },
                 memory: MemorySettings {
+                    appearance_metric: AppearanceMetric::Mahalanobis,
                     overlap_rule: OverlapRule::Mean,
                     shape_typical_power: 1.0,
                     appearance_typical_power: 0.5,
                     residual_power: 0.5,
+                    shape_score: ShapeScore::SharedTop,
                     ..paper.memory
                 },
                 fusion: FusionSettings {
