@@ -105,7 +105,7 @@ pub fn sample_scores(scores: &SampleScores, maps: &AnomalyMaps, settings: &Fusio
 }
 
 /// Mean of the largest pixels, one of `one_of`, but at least one.
-fn mean_of_largest(map: &ScoreMap, one_of: usize) -> f32 {
+pub(crate) fn mean_of_largest(map: &ScoreMap, one_of: usize) -> f32 {
     let mut values = map.as_slice().to_vec();
     let count = (values.len() / one_of).max(1);
     if values.is_empty() {

@@ -7,6 +7,7 @@ pub use search::{Candidate, ExactSearch, Proposal, choose, product_error};
 
 use crate::coreset::greedy_coreset;
 use crate::matrix::Matrix;
+use crate::residual_metric::ResidualMetric;
 use crate::typical::TypicalScores;
 
 /// Dimensions that a coreset's distances are computed in, by random projection: a ratio of distances then strays by about
@@ -55,6 +56,8 @@ pub struct DualMemory {
     pub link_rows: Vec<u32>,
     /// What good parts score where; `None` until it is learnt, and where no setting wants it.
     pub typical: Option<TypicalScores>,
+    /// How long residuals of RGB features are; `None`, Euclid's metric, until it is learnt, and where no setting wants another.
+    pub appearance_metric: Option<ResidualMetric>,
 }
 
 impl DualMemory {

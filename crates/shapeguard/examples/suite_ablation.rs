@@ -16,14 +16,17 @@ use shapeguard_core::settings::Settings;
 use suite::{HEADING, row, sweep};
 
 /// The steps, each with the settings that it takes from `default`.
-const STEPS: [(&str, &[&str]); 7] = [
+const STEPS: [(&str, &[&str]); 10] = [
     ("`paper` with the compact shape expert", &["experts", "foreground"]),
-    ("image of 320 pixels", &["image"]),
+    ("image of 400 pixels", &["image"]),
+    ("patches of 350 points, overlap 6", &["patches"]),
     ("mean over overlapping patches", &["memory.overlap_rule"]),
     ("typical scores", &["memory.shape_typical_power", "memory.appearance_typical_power"]),
     ("distances times the patch's residual", &["memory.residual_power"]),
     ("root of the sum of squares", &["fusion.rule"]),
-    ("product times top of the map: `default`", &["fusion.sample_score"]),
+    ("product times top of the map", &["fusion.sample_score"]),
+    ("RGB residuals in the deviations of good parts", &["memory.appearance_metric"]),
+    ("shared residuals as SDF score: `default`", &["memory.shape_score"]),
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
