@@ -64,7 +64,7 @@ pub struct BenchArgs {
     /// Clouds, folders of scans, or patterns, as for `inspect`
     #[arg(value_name = "SCAN")]
     scan: Vec<PathBuf>,
-    /// Settings to measure: default, paper, or a TOML file; can be repeated [default: default and paper]
+    /// Settings to measure: best, default, paper, or a TOML file; can be repeated [default: default and paper]
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "model")]
     preset: Vec<String>,
     /// Simulated category

@@ -41,7 +41,7 @@ pub struct DemoArgs {
     /// Replace the folder, with all that is in it, if a demo made it
     #[arg(long)]
     force: bool,
-    /// Settings: default, paper, or a TOML file
+    /// Settings: best, default, paper, or a TOML file
     #[arg(long, value_name = "NAME|FILE", default_value = "default")]
     preset: String,
 }

@@ -58,7 +58,7 @@ pub struct FitArgs {
 /// How the method is set up.
 #[derive(Debug, clap::Args)]
 struct SettingsOptions {
-    /// Settings to start from: default, paper, or a TOML file as `shapeguard preset` prints it
+    /// Settings to start from: best, default, paper, or a TOML file as `shapeguard preset` prints it
     #[arg(long, value_name = "NAME|FILE", default_value = "default")]
     preset: String,
     /// Turn on all known deviations of the paper's reference implementation, to see what they are worth; each of them is

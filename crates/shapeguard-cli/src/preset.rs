@@ -13,7 +13,7 @@ use crate::output;
     after_help = "Example:\n  shapeguard preset default > mine.toml\n  shapeguard fit parts/good -o part.shapeguard --preset mine.toml"
 )]
 pub struct PresetArgs {
-    /// `default`, `paper`, or a TOML file to check and print
+    /// `best`, `default`, `paper`, or a TOML file to check and print
     #[arg(value_name = "NAME|FILE")]
     preset: Option<String>,
 }

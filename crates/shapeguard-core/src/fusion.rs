@@ -1,8 +1,8 @@
 //! Blur, fusion of the two experts' maps, and sample scores (paper section 3.4; docs/method.md, "Alignment, fusion, scores").
 //!
 //! The published implementation blurs in 8 bits and by boxes; this is a true Gaussian, so that weak isolated scores
-//! survive. Test: `a_weak_score_beside_a_strong_one_survives_the_blur`. [`fuse_with`] restores its blur. The rule `root-sum-squares` and the sample scores `fused-top` and
-//! `product-top` are ours.
+//! survive. Test: `a_weak_score_beside_a_strong_one_survives_the_blur`. [`fuse_with`] restores its blur. The rule
+//! `root-sum-squares` and the sample scores `fused-top` and `product-top` are ours.
 
 mod blur_in_8_bits;
 
@@ -105,7 +105,7 @@ pub fn sample_scores(scores: &SampleScores, maps: &AnomalyMaps, settings: &Fusio
 }
 
 /// Mean of the largest pixels, one of `one_of`, but at least one.
-fn mean_of_largest(map: &ScoreMap, one_of: usize) -> f32 {
+pub(crate) fn mean_of_largest(map: &ScoreMap, one_of: usize) -> f32 {
     let mut values = map.as_slice().to_vec();
     let count = (values.len() / one_of).max(1);
     if values.is_empty() {

@@ -17,6 +17,7 @@ pub mod memory;
 pub mod metrics;
 pub mod patches;
 pub mod resample;
+pub mod residual_metric;
 pub mod routing;
 pub mod sample;
 pub mod scoring;

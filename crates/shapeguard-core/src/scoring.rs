@@ -19,14 +19,18 @@ pub use shape::{shape_neighbours, signed_distance_map, signed_distance_map_with}
 use rayon::prelude::*;
 
 use crate::expert_inputs::normalised_patch_points;
-use crate::fusion::larger;
+use crate::fusion::{larger, mean_of_largest};
 use crate::grid::{Grid, Mask, ScoreMap};
 use crate::matrix::Matrix;
 use crate::memory::{DualMemory, SampleFeatures};
 use crate::patches::PatchSet;
+use crate::residual_metric::ResidualMetric;
 use crate::seams::{BankSearch, Neighbour, ShapeExpert};
-use crate::settings::{Coding, MemorySettings, ReferenceQuirks};
+use crate::settings::{Coding, MemorySettings, OverlapRule, ReferenceQuirks, ShapeScore};
 use crate::sparse_coding::{SparseCode, orthogonal_matching_pursuit};
+
+/// `ShapeScore::SharedTop` averages one of this many pixels.
+const SHARED_TOP_ONE_OF: usize = 1000;
 
 /// What one expert says of a sample.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +40,7 @@ pub struct ExpertScores {
     pub map: ScoreMap,
     /// Which pixels carry a score.
     pub scored: Mask,
-    /// SDF: largest `||f - f^||` over the patches. RGB: largest cell residual.
+    /// SDF: what the setting `shape_score` makes of the patches' `||f - f^||`. RGB: largest cell residual.
     pub sample_score: f32,
 }
 
@@ -68,12 +72,23 @@ pub struct RawScores {
     pub cells: Vec<u32>,
     /// The neighbours of each of them in the RGB bank.
     pub cell_neighbours: Vec<Vec<Neighbour>>,
-    /// The residual of each of them.
+    /// The residual of each of them, in the memory's metric; in Euclid's until that is learnt.
     pub cell_residuals: Vec<f32>,
+    /// What each of them differs by from its reconstruction: only where a metric is yet to be learnt of it.
+    pub cell_differences: Option<Matrix>,
     /// Cells along each side of the grid.
     pub grid_side: usize,
     /// How many RGB features the dictionary had.
     pub dictionary_size: usize,
+}
+
+impl RawScores {
+    /// Measures the cells' residuals anew, by a metric that was learnt since; their differences are no longer needed then.
+    pub fn measure(&mut self, metric: &ResidualMetric) {
+        if let Some(differences) = self.cell_differences.take() {
+            self.cell_residuals = metric.lengths(&differences);
+        }
+    }
 }
 
 /// Which features of the memory a sample is not compared with.
@@ -151,6 +166,7 @@ pub fn raw_scores(
         cells,
         cell_neighbours: compared.neighbours,
         cell_residuals: compared.residuals,
+        cell_differences: compared.differences,
         grid_side: features.appearance.rows().isqrt(),
         dictionary_size: dictionary.map_or(memory.appearance.rows(), |rows| rows.len()),
     }
@@ -184,7 +200,11 @@ pub fn score_maps_with(
         }
     }
     let (map, scored) = signed_distance_map_with(&raw.distances, &factors, patches, settings.overlap_rule, quirks);
-    let shape = ExpertScores { map, scored, sample_score: largest(&residuals) };
+    let sample_score = match settings.shape_score {
+        ShapeScore::LargestPatch => largest(&residuals),
+        ShapeScore::SharedTop => mean_of_largest(&shared_residuals(&residuals, patches), SHARED_TOP_ONE_OF),
+    };
+    let shape = ExpertScores { map, scored, sample_score };
     let cells = cell_grid(&raw.cells, cell_residuals, raw.grid_side);
     let appearance = ExpertScores {
         map: upsample_cells(&cells),
@@ -192,6 +212,12 @@ pub fn score_maps_with(
         sample_score: largest(cells.as_slice()),
     };
     SampleScores { shape, appearance, cells, dictionary_size: raw.dictionary_size }
+}
+
+/// Each pixel's mean of the residuals of the patches that share it; 0 in no patch.
+fn shared_residuals(residuals: &[f32], patches: &PatchSet) -> ScoreMap {
+    let one_for_each = vec![1.0; patches.patches.len() * patches.points_per_patch];
+    signed_distance_map(&one_for_each, residuals, patches, OverlapRule::Mean).0
 }
 
 /// Features rebuilt from their neighbours in a bank.

@@ -158,6 +158,8 @@ pub struct MemorySettings {
     pub appearance_coding: Coding,
     /// Share of the RGB features that the bank keeps, chosen by a greedy coreset; 1 keeps all (paper).
     pub appearance_share: f64,
+    /// How long the residual of a cell's feature is.
+    pub appearance_metric: AppearanceMetric,
     /// Compare a cell only with colours seen on similar shapes; `false` searches the whole RGB bank.
     pub shape_guided: bool,
     /// How a pixel's SDF score is made of the patches that share it.
@@ -169,6 +171,28 @@ pub struct MemorySettings {
     /// A patch's signed distances are multiplied by its `||f - f^||`, relative to what is typical, to this power; 0 leaves them
     /// (paper).
     pub residual_power: f32,
+    /// What of the patches' `||f - f^||` is the shape expert's score of a sample.
+    pub shape_score: ShapeScore,
+}
+
+/// How long the residual of a cell's feature is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AppearanceMetric {
+    /// The root of the sum of squares of all channels (paper).
+    Euclidean,
+    /// In the deviations of good parts' residuals.
+    Mahalanobis,
+}
+
+/// What of the patches' `||f - f^||` is the shape expert's score of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ShapeScore {
+    /// The largest (paper).
+    LargestPatch,
+    /// Each pixel takes the mean of the patches that share it; of the largest thousandth of the image's pixels, the mean.
+    SharedTop,
 }
 
 /// How a pixel's SDF score is made of the patches that share it.
@@ -227,88 +251,105 @@ pub struct ThresholdSettings {
     pub false_reject_rate: f64,
 }
 
-/// The two presets.
+/// The built-in presets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preset {
     /// The paper.
     Paper,
     /// The best that a CPU-only industrial PC does inside a takt time.
     Default,
+    /// What pays in accuracy but costs more.
+    Best,
 }
 
 impl Settings {
     /// The settings of a preset. The preset files are tested to say the same.
     pub fn preset(preset: Preset) -> Self {
-        let paper = Self {
-            preset: "paper".into(),
-            seed: 0,
-            foreground: ForegroundSettings {
-                method: ForegroundMethod::Plane,
-                border_px: 10,
-                plane_inlier_m: 0.004,
-                plane_sample_points: 50,
-                plane_hypotheses: 1000,
-                plane_min_support: 0.5,
-                background_distance_m: 0.005,
-                pad_multiple_px: 100,
-                cluster_eps_m: 0.006,
-                cluster_min_points: 30,
-                border: BorderPolicy::Warn,
-                mask_colour_without_depth: true,
-            },
-            image: ImageSettings { side_px: IMAGE_SIDE },
-            patches: PatchSettings {
-                points_per_patch: 500,
-                overlap: 10,
-                full_coverage: true,
-                cell_dilation: 2,
-                cell_neighbourhood: CellNeighbourhood::CityBlock,
-            },
-            experts: ExpertSettings { shape: "paper".into(), appearance: "efficientnet-lite0".into() },
-            memory: MemorySettings {
-                shape_neighbours: 10,
-                appearance_neighbours: 5,
-                nonzeros: 3,
-                shape_coding: Coding::Sparse,
-                appearance_coding: Coding::Sparse,
-                appearance_share: 1.0,
-                shape_guided: true,
-                overlap_rule: OverlapRule::Minimum,
-                shape_typical_power: 0.0,
-                appearance_typical_power: 0.0,
-                residual_power: 0.0,
-            },
-            fusion: FusionSettings {
-                alignment_samples: 25,
-                blur_sigma_px: 4.0,
-                blur_truncate: 4.0,
-                sample_score: SampleScoring::Product,
-                rule: FusionRule::Maximum,
-            },
-            threshold: ThresholdSettings { false_reject_rate: 0.05 },
-            reference_quirks: ReferenceQuirks::default(),
-        };
         match preset {
-            Preset::Paper => paper,
-            Preset::Default => Self {
-                preset: "default".into(),
-                experts: ExpertSettings { shape: "compact".into(), ..paper.experts },
-                foreground: ForegroundSettings { plane_sample_points: 3, plane_hypotheses: 200, ..paper.foreground },
-                image: ImageSettings { side_px: 320 },
+            Preset::Paper => Self {
+                preset: "paper".into(),
+                seed: 0,
+                foreground: ForegroundSettings {
+                    method: ForegroundMethod::Plane,
+                    border_px: 10,
+                    plane_inlier_m: 0.004,
+                    plane_sample_points: 50,
+                    plane_hypotheses: 1000,
+                    plane_min_support: 0.5,
+                    background_distance_m: 0.005,
+                    pad_multiple_px: 100,
+                    cluster_eps_m: 0.006,
+                    cluster_min_points: 30,
+                    border: BorderPolicy::Warn,
+                    mask_colour_without_depth: true,
+                },
+                image: ImageSettings { side_px: IMAGE_SIDE },
+                patches: PatchSettings {
+                    points_per_patch: 500,
+                    overlap: 10,
+                    full_coverage: true,
+                    cell_dilation: 2,
+                    cell_neighbourhood: CellNeighbourhood::CityBlock,
+                },
+                experts: ExpertSettings { shape: "paper".into(), appearance: "efficientnet-lite0".into() },
                 memory: MemorySettings {
-                    overlap_rule: OverlapRule::Mean,
-                    shape_typical_power: 1.0,
-                    appearance_typical_power: 0.5,
-                    residual_power: 0.5,
-                    ..paper.memory
+                    shape_neighbours: 10,
+                    appearance_neighbours: 5,
+                    nonzeros: 3,
+                    shape_coding: Coding::Sparse,
+                    appearance_coding: Coding::Sparse,
+                    appearance_share: 1.0,
+                    appearance_metric: AppearanceMetric::Euclidean,
+                    shape_guided: true,
+                    overlap_rule: OverlapRule::Minimum,
+                    shape_typical_power: 0.0,
+                    appearance_typical_power: 0.0,
+                    residual_power: 0.0,
+                    shape_score: ShapeScore::LargestPatch,
                 },
                 fusion: FusionSettings {
-                    rule: FusionRule::RootSumSquares,
-                    sample_score: SampleScoring::ProductTop,
-                    ..paper.fusion
+                    alignment_samples: 25,
+                    blur_sigma_px: 4.0,
+                    blur_truncate: 4.0,
+                    sample_score: SampleScoring::Product,
+                    rule: FusionRule::Maximum,
                 },
-                ..paper
+                threshold: ThresholdSettings { false_reject_rate: 0.05 },
+                reference_quirks: ReferenceQuirks::default(),
             },
+            Preset::Default => {
+                let paper = Self::preset(Preset::Paper);
+                Self {
+                    preset: "default".into(),
+                    experts: ExpertSettings { shape: "compact".into(), ..paper.experts },
+                    foreground: ForegroundSettings {
+                        plane_sample_points: 3,
+                        plane_hypotheses: 200,
+                        ..paper.foreground
+                    },
+                    image: ImageSettings { side_px: 400 },
+                    patches: PatchSettings { points_per_patch: 350, overlap: 6, ..paper.patches },
+                    memory: MemorySettings {
+                        appearance_metric: AppearanceMetric::Mahalanobis,
+                        overlap_rule: OverlapRule::Mean,
+                        shape_typical_power: 1.0,
+                        appearance_typical_power: 0.5,
+                        residual_power: 0.5,
+                        shape_score: ShapeScore::SharedTop,
+                        ..paper.memory
+                    },
+                    fusion: FusionSettings {
+                        rule: FusionRule::RootSumSquares,
+                        sample_score: SampleScoring::ProductTop,
+                        ..paper.fusion
+                    },
+                    ..paper
+                }
+            }
+            Preset::Best => {
+                let default = Self::preset(Preset::Default);
+                Self { preset: "best".into(), patches: PatchSettings { overlap: 15, ..default.patches }, ..default }
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use shapeguard_core::seams::IMAGE_SIDE;
-use shapeguard_core::settings::Settings;
+use shapeguard_core::settings::{AppearanceMetric, Settings};
 use shapeguard_core::typical::TypicalScores;
 use shapeguard_data::{GOOD, TestEntry};
 
@@ -66,6 +66,11 @@ pub fn check_settings(settings: &Settings) -> Result<(), ReproductionError> {
     if TypicalScores::are_wanted(&settings.memory) {
         return refuse(
             "memory.shape_typical_power, memory.appearance_typical_power and memory.residual_power: expected 0, since the paper's tables know no typical scores; name a preset that has them by --also".into(),
+        );
+    }
+    if settings.memory.appearance_metric != AppearanceMetric::Euclidean {
+        return refuse(
+            "memory.appearance_metric: expected \"euclidean\", the metric of the paper's tables; name a preset that has another by --also".into(),
         );
     }
     Ok(())

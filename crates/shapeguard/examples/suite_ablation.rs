@@ -10,40 +10,27 @@ mod suite;
 
 use std::error::Error;
 
-use shapeguard::benchmark::{Benchmark, DEFAULT_SUITE, take_option};
 use shapeguard::presets;
 use shapeguard_core::settings::Settings;
 
-use suite::{HEADING, Scans, row};
+use suite::{HEADING, row, sweep};
 
 /// The steps, each with the settings that it takes from `default`.
-const STEPS: [(&str, &[&str]); 7] = [
+const STEPS: [(&str, &[&str]); 10] = [
     ("`paper` with the compact shape expert", &["experts", "foreground"]),
-    ("image of 320 pixels", &["image"]),
+    ("image of 400 pixels", &["image"]),
+    ("patches of 350 points, overlap 6", &["patches"]),
     ("mean over overlapping patches", &["memory.overlap_rule"]),
     ("typical scores", &["memory.shape_typical_power", "memory.appearance_typical_power"]),
     ("distances times the patch's residual", &["memory.residual_power"]),
     ("root of the sum of squares", &["fusion.rule"]),
-    ("product times top of the map: `default`", &["fusion.sample_score"]),
+    ("product times top of the map", &["fusion.sample_score"]),
+    ("RGB residuals in the deviations of good parts", &["memory.appearance_metric"]),
+    ("shared residuals as SDF score: `default`", &["memory.shape_score"]),
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
-    let seed = take_option(&mut arguments, "--seed").map(|seed| seed.parse()).transpose()?;
-    let mut arguments = arguments.into_iter();
-    let suite_name = arguments.next().unwrap_or_else(|| DEFAULT_SUITE.to_owned());
-    let mut benchmark = Benchmark::new(&suite_name, &arguments.collect::<Vec<_>>())?;
-    benchmark.suite.seed = seed.unwrap_or(benchmark.suite.seed);
-
-    let steps = steps()?;
-    let mut evaluations: Vec<Vec<_>> = steps.iter().map(|_| Vec::new()).collect();
-    for category in benchmark.categories.iter().copied() {
-        let scans = Scans::simulate(&benchmark, category);
-        for (settings, evaluations) in steps.iter().zip(&mut evaluations) {
-            evaluations.push(scans.evaluate(settings.clone(), |_, _, _, _| ())?);
-        }
-        eprintln!("{category}");
-    }
+    let evaluations = sweep(&steps()?)?;
     println!("| step | {HEADING}");
     for ((name, _), evaluations) in STEPS.iter().zip(&evaluations) {
         println!("{}", row(name, &evaluations.iter().collect::<Vec<_>>()));

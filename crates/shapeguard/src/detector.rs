@@ -13,11 +13,12 @@ use shapeguard_core::matrix::Matrix;
 use shapeguard_core::memory::{DualMemory, SampleFeatures};
 use shapeguard_core::patches::PatchSet;
 use shapeguard_core::resample::Sample;
+use shapeguard_core::residual_metric::ResidualMetric;
 use shapeguard_core::routing::descriptor;
 use shapeguard_core::sample::Scan;
 use shapeguard_core::scoring::{LeaveOut, RawScores, raw_scores, score_maps_with};
 use shapeguard_core::seams::Progress;
-use shapeguard_core::settings::Settings;
+use shapeguard_core::settings::{AppearanceMetric, Settings};
 use shapeguard_core::typical::{SampleTypical, TypicalScores};
 use shapeguard_data::{DataError, scan_digest};
 
@@ -292,13 +293,14 @@ impl Detector {
         let training_scans = train.len();
         let chosen = alignment_choice(training_scans, &settings);
         let has_typical = TypicalScores::are_wanted(&settings.memory);
+        let has_metric = settings.memory.appearance_metric == AppearanceMetric::Mahalanobis;
         let quirks = settings.reference_quirks;
         // Signed distances are most of the work: every scan that any of the following needs is compared once.
-        let is_needed =
-            |i: &usize| has_typical || basis == ThresholdBasis::LeaveOneOut || chosen.binary_search(i).is_ok();
+        let is_every_one = has_typical || has_metric || basis == ThresholdBasis::LeaveOneOut;
+        let is_needed = |i: &usize| is_every_one || chosen.binary_search(i).is_ok();
         let scans: Vec<(usize, FitScan)> = train.into_iter().enumerate().filter(|(i, _)| is_needed(i)).collect();
         progress.begin("Training scans without their own features", scans.len());
-        let left_out = consumed_in_chunks(scans, |(index, FitScan { patches, features, .. })| {
+        let mut left_out = consumed_in_chunks(scans, |(index, FitScan { patches, features, .. })| {
             let compare = |leave_out| experts.compare(&features, &patches, &memory, &settings, leave_out);
             let raw = compare(LeaveOut::Sample(index as u32));
             // Typical scores and threshold are not the reference's: they never see a scan's own features.
@@ -308,6 +310,19 @@ impl Detector {
             LeftOut { index, patches, raw, for_alignment }
         });
         progress.end();
+        if has_metric {
+            // Of all scans, so that those of the alignment do not weigh more; then every residual is measured by it.
+            let differences: Vec<&Matrix> =
+                left_out.iter().filter_map(|scan| scan.raw.cell_differences.as_ref()).collect();
+            let metric = ResidualMetric::learn(&differences);
+            for scan in &mut left_out {
+                [Some(&mut scan.raw), scan.for_alignment.as_mut()]
+                    .into_iter()
+                    .flatten()
+                    .for_each(|raw| raw.measure(&metric));
+            }
+            memory.appearance_metric = Some(metric);
+        }
         if has_typical {
             let typical: Vec<SampleTypical> = left_out.iter().map(|scan| SampleTypical::of(&scan.raw)).collect();
             memory.typical = Some(TypicalScores::learn(&typical, &memory));

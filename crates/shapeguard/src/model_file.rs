@@ -18,8 +18,9 @@ use shapeguard_core::alignment::Alignment;
 use shapeguard_core::calibration::{Threshold, ThresholdBasis};
 use shapeguard_core::matrix::Matrix;
 use shapeguard_core::memory::DualMemory;
+use shapeguard_core::residual_metric::ResidualMetric;
 use shapeguard_core::seams::CELL_PX;
-use shapeguard_core::settings::{Preset, Settings};
+use shapeguard_core::settings::{AppearanceMetric, Preset, Settings};
 use shapeguard_core::typical::{Typical, TypicalScores};
 use shapeguard_data::atomic_write;
 
@@ -38,6 +39,8 @@ pub const VERSION: u32 = 3;
 const SDF_TYPICAL_DISTANCE: &str = "sdf_typical_distance";
 const SDF_TYPICAL_RESIDUAL: &str = "sdf_typical_residual";
 const RGB_TYPICAL_RESIDUAL: &str = "rgb_typical_residual";
+/// Name of the tensor that only models with a metric of their own have.
+const RGB_RESIDUAL_METRIC: &str = "rgb_residual_metric";
 /// Names of the tensors that only models with experts from files have.
 const SHAPE_EXPERT_FILE: &str = "shape_expert_file";
 /// See [`SHAPE_EXPERT_FILE`].
@@ -213,6 +216,9 @@ fn tensors_of(detector: &Detector) -> BTreeMap<&'static str, Tensor<'_>> {
             (RGB_TYPICAL_RESIDUAL, floats(typical.cell.values().to_vec())),
         ]);
     }
+    if let Some(metric) = &memory.appearance_metric {
+        tensors.insert(RGB_RESIDUAL_METRIC, bank(metric.whitening()));
+    }
     tensors.extend(expert_files(&detector.experts));
     tensors
 }
@@ -384,6 +390,8 @@ fn upgrade_from_2(header: &mut serde_json::Value) -> Result<(), String> {
         ("memory", Some("shape_coding"), coding.clone()),
         ("memory", Some("appearance_coding"), coding),
         ("memory", Some("appearance_share"), json!(paper.memory.appearance_share)),
+        ("memory", Some("appearance_metric"), json!(paper.memory.appearance_metric)),
+        ("memory", Some("shape_score"), json!(paper.memory.shape_score)),
         ("reference_quirks", None, json!(paper.reference_quirks)),
     ];
     add_settings(header, added, 2)
@@ -452,6 +460,16 @@ impl Layout {
                 return Err(format!("the tensor {name:?} must have {expected} values, found {found}"));
             }
         }
+        let has_metric = wants_metric(header);
+        if has_metric {
+            let found: [usize; 2] = container.shape(RGB_RESIDUAL_METRIC, Dtype::F32)?;
+            if found != [rgb_bank[1]; 2] {
+                return Err(format!(
+                    "the tensor {RGB_RESIDUAL_METRIC:?} must have {0} x {0} values, found {found:?}",
+                    rgb_bank[1]
+                ));
+            }
+        }
         let mut experts = [None; 2];
         for (place, name) in experts.iter_mut().zip([SHAPE_EXPERT_FILE, APPEARANCE_EXPERT_FILE]) {
             if container.has(name) {
@@ -461,6 +479,7 @@ impl Layout {
         }
         let is_known = |name: &str| {
             ["sdf_bank", "rgb_bank"].contains(&name)
+                || (has_metric && name == RGB_RESIDUAL_METRIC)
                 || lists.iter().any(|(known, ..)| *known == name)
                 || experts.contains(&Some(name))
         };
@@ -469,6 +488,11 @@ impl Layout {
             None => Ok(Self { sdf_bank, rgb_bank }),
         }
     }
+}
+
+/// Whether the model measures RGB residuals by a metric of its own.
+fn wants_metric(header: &Header) -> bool {
+    header.settings.memory.appearance_metric == AppearanceMetric::Mahalanobis
 }
 
 fn values<const N: usize>(tensors: &mut Tensors, name: &str) -> Result<[f32; N], String> {
@@ -510,6 +534,7 @@ fn memory(tensors: &mut Tensors, layout: Layout, header: &Header) -> Result<Dual
         link_starts: tensors.u32("sdf_link_starts")?,
         link_rows: tensors.u32("sdf_link_rows")?,
         typical: typical(tensors, header)?,
+        appearance_metric: metric(tensors, layout, header)?,
     };
     for (name, samples) in [("SDF", &memory.shape_sample), ("RGB", &memory.appearance_sample)] {
         if !samples.is_sorted() {
@@ -549,6 +574,22 @@ fn typical(tensors: &mut Tensors, header: &Header) -> Result<Option<TypicalScore
         residual: read(SDF_TYPICAL_RESIDUAL)?,
         cell: read(RGB_TYPICAL_RESIDUAL)?,
     }))
+}
+
+fn metric(tensors: &mut Tensors, layout: Layout, header: &Header) -> Result<Option<ResidualMetric>, String> {
+    if !wants_metric(header) {
+        return Ok(None);
+    }
+    let width = layout.rgb_bank[1];
+    let whitening = Matrix::from_vec(width, width, tensors.f32(RGB_RESIDUAL_METRIC)?);
+    for row in 0..width {
+        if whitening.row(row)[row] <= 0.0 || whitening.row(row)[row + 1..].iter().any(|value| *value != 0.0) {
+            return Err(format!(
+                "the tensor {RGB_RESIDUAL_METRIC:?} must be a lower triangle with a positive diagonal, its row {row} is not"
+            ));
+        }
+    }
+    Ok(Some(ResidualMetric::from_whitening(whitening)))
 }
 
 fn check_links(memory: &DualMemory) -> Result<(), String> {

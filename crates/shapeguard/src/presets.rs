@@ -7,15 +7,18 @@ use shapeguard_core::seams::CELL_PX;
 use shapeguard_core::settings::Settings;
 
 /// The names and texts of the built-in presets.
-pub const BUILT_IN: [(&str, &str); 2] =
-    [("default", include_str!("../presets/default.toml")), ("paper", include_str!("../presets/paper.toml"))];
+pub const BUILT_IN: [(&str, &str); 3] = [
+    ("best", include_str!("../presets/best.toml")),
+    ("default", include_str!("../presets/default.toml")),
+    ("paper", include_str!("../presets/paper.toml")),
+];
 
 /// Why a preset cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PresetError {
     /// Neither a built-in name nor a readable file.
-    #[error("no preset named {name:?}, and no such file ({source}); built in: default, paper")]
+    #[error("no preset named {name:?}, and no such file ({source}); built in: best, default, paper")]
     Unknown {
         /// What was asked for.
         name: String,
@@ -254,6 +257,7 @@ mod tests {
     fn the_printed_presets_are_the_built_in_settings() {
         assert_eq!(load("paper").unwrap(), Settings::preset(Preset::Paper));
         assert_eq!(load("default").unwrap(), Settings::preset(Preset::Default));
+        assert_eq!(load("best").unwrap(), Settings::preset(Preset::Best));
     }
 
     #[test]

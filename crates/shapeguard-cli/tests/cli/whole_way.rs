@@ -143,7 +143,7 @@ fn the_reference_s_quirks_are_turned_on_together_and_evaluated_with() {
     assert_eq!(on.len(), 7);
     assert!(!on.contains(&"noise_competes"));
     assert_eq!(settings["patches"]["full_coverage"], json!(false));
-    // The masks hold a number for each kind of defect, 1 and up: none exceeds half of white, and no defective pixel is left.
+    // The masks of these two kinds of defects hold values below half of white: no defective pixel is left.
     let pixels =
         |model: &Path| run!["evaluate", model, &fixture.data, "--json"].json()["all"]["channels"][2]["pixels"].clone();
     assert_eq!(pixels(&model), Value::Null);

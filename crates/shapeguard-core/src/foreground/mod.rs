@@ -3,10 +3,10 @@
 //!
 //! As there, the distance to the table is absolute: what lies deeper than the table is not removed with it, and
 //! competes with the part as a cluster (a hole in the table or a stray reflection is smaller than a part).
-//! Differences, all ours: noise never competes as a cluster ([`segment_with`] restores that), and colour without depth is kept inside the part's filled
-//! outline only (setting `mask_colour_without_depth`). A pixel with depth that is not the part's is black wherever it is,
-//! also where the table shows through a hole. As there, a part whose depth jumps by more than `cluster_eps_m` can fall into
-//! two clusters, of which one stays.
+//! Differences, all ours: noise never competes as a cluster ([`segment_with`] restores that), and colour without depth is
+//! kept inside the part's filled outline only (setting `mask_colour_without_depth`). A pixel with depth that is not the
+//! part's is black wherever it is, also where the table shows through a hole. As there, a part whose depth jumps by more than
+//! `cluster_eps_m` can fall into two clusters, of which one stays.
 
 pub mod cluster;
 pub mod outline;

@@ -6,7 +6,7 @@ use crate::matrix::Matrix;
 use crate::memory::DualMemory;
 use crate::scoring::{LeaveOut, rebuild_features};
 use crate::seams::{BankSearch, CELL_PX, Neighbour};
-use crate::settings::MemorySettings;
+use crate::settings::{AppearanceMetric, MemorySettings};
 
 /// The RGB rows that a sample is compared with, ascending, without those of a sample that is left out; `None` is the
 /// whole bank. Guided by shape, it is the union of the cells of **all** neighbours of all patches, not only of the
@@ -35,12 +35,14 @@ pub fn dictionary(
 pub struct CellResiduals {
     /// The nearest dictionary rows of each cell.
     pub neighbours: Vec<Vec<Neighbour>>,
-    /// The residual of each cell.
+    /// The residual of each cell, in the memory's metric; in Euclid's until that is learnt.
     pub residuals: Vec<f32>,
+    /// What each cell's feature differs by from its reconstruction, `[n, d]`: only where a metric is yet to be learnt of it.
+    pub differences: Option<Matrix>,
 }
 
-/// The residual of each of the given cells; of what is left out only [`LeaveOut::Nearest`] is the search's. Where the dictionary is empty, nothing rebuilds a cell, and its residual is its
-/// feature's length.
+/// The residual of each of the given cells. Rows of a left-out sample the dictionary does not have; [`LeaveOut::Nearest`] is
+/// heeded here. Where the dictionary is empty, nothing rebuilds a cell, and its residual is its feature's length.
 ///
 /// # Shapes
 /// - `appearance`: `[n_cells, appearance_dim]`, the features of all cells of the sample, a square number of them
@@ -58,7 +60,31 @@ pub fn cell_residuals(
     let neighbours = leave_out.nearest(search, &memory.appearance, dictionary, &queries, k);
     let (coding, nonzeros) = (settings.appearance_coding, settings.nonzeros);
     let rebuilt = rebuild_features(&queries, &memory.appearance, &neighbours, coding, nonzeros);
-    CellResiduals { neighbours, residuals: rebuilt.residuals }
+    let residuals = rebuilt.residuals;
+    match (settings.appearance_metric, &memory.appearance_metric) {
+        (AppearanceMetric::Euclidean, _) => CellResiduals { neighbours, residuals, differences: None },
+        (AppearanceMetric::Mahalanobis, Some(metric)) => {
+            let residuals = metric.lengths(&differences(&queries, &rebuilt.features, &residuals));
+            CellResiduals { neighbours, residuals, differences: None }
+        }
+        (AppearanceMetric::Mahalanobis, None) => {
+            let differences = Some(differences(&queries, &rebuilt.features, &residuals));
+            CellResiduals { neighbours, residuals, differences }
+        }
+    }
+}
+
+/// Features minus their reconstructions; no numbers where a residual is none (a search that failed).
+fn differences(features: &Matrix, rebuilt: &Matrix, residuals: &[f32]) -> Matrix {
+    let mut differences = features.clone();
+    for (row, residual) in residuals.iter().enumerate() {
+        let difference = differences.row_mut(row);
+        match residual.is_nan() {
+            true => difference.fill(f32::NAN),
+            false => difference.iter_mut().zip(rebuilt.row(row)).for_each(|(x, y)| *x -= y),
+        }
+    }
+    differences
 }
 
 /// Values of some cells on the square grid of all; 0 elsewhere.

@@ -3,7 +3,7 @@ use crate::grid::GridSize;
 use crate::memory::ExactSearch;
 use crate::patches::Patch;
 use crate::seams::{CELL_COUNT, CELL_GRID_SIDE, IMAGE_SIDE};
-use crate::settings::{OverlapRule, Preset, ReferenceQuirks, Settings};
+use crate::settings::{AppearanceMetric, Preset, Settings};
 use crate::typical::{SampleTypical, Typical, TypicalScores};
 
 /// A shape expert whose signed distance is the query's x plus the feature's first value, minus one.
@@ -272,6 +272,65 @@ fn scores_are_relative_to_what_good_parts_score_there() {
     assert_eq!((plain.shape.map.as_slice()[10], plain.shape.sample_score), (1.0, 0.5));
     assert_eq!(plain, score_maps(&raw, &two_patches(), &DualMemory { typical: None, ..memory }, &settings));
     assert!(!TypicalScores::are_wanted(&off) && TypicalScores::are_wanted(&settings));
+}
+
+#[test]
+fn the_shape_score_may_be_what_patches_share() {
+    let residuals = |shape: [[f32; 2]; 2], shape_score: ShapeScore| {
+        let sample = features(shape, 1.0, [vec![3], vec![4]]);
+        let settings = MemorySettings { shape_score, ..nearest_neighbours() };
+        score_with(&sample, &settings, LeaveOut::Nothing).shape.sample_score
+    };
+    // The patches' nearest are [0, 1] and [1, 0], of which the one is at the root of 5 and the other at 1. They have 3 pixels
+    // and share the middle one; a thousandth of the image are 50.
+    let (shape, far) = ([[-2.0, 0.0], [0.0, 0.0]], 5.0f32.sqrt());
+    assert_eq!(residuals(shape, ShapeScore::LargestPatch), far);
+    let expected = (far + (far + 1.0) / 2.0 + 1.0) / 50.0;
+    // Single precision.
+    assert!((residuals(shape, ShapeScore::SharedTop) - expected).abs() < 1e-6);
+}
+
+#[test]
+fn cells_are_measured_by_the_memorys_metric() {
+    let sample = features([[1.0, 0.0], [0.0, 1.0]], 1.5, [vec![3], vec![4]]);
+    let settings = MemorySettings { appearance_metric: AppearanceMetric::Mahalanobis, ..nearest_neighbours() };
+    let compare = |memory: &DualMemory, settings: &MemorySettings| {
+        raw_scores(&sample, &two_patches(), memory, &Ramp, &ExactSearch, settings, LeaveOut::Nothing)
+    };
+    // Each cell differs by (0, 0.5) from the same cell of the first sample.
+    let mut memory = memory();
+    let euclidean = compare(&memory, &nearest_neighbours());
+    assert_eq!((&euclidean.cell_residuals[..], &euclidean.cell_differences), (&[0.5, 0.5][..], &None));
+    let unmeasured = compare(&memory, &settings);
+    assert_eq!(unmeasured.cell_residuals, [0.5, 0.5]);
+    assert_eq!(unmeasured.cell_differences.as_ref().unwrap().as_slice(), [0.0, 0.5, 0.0, 0.5]);
+    let metric = ResidualMetric::from_whitening(Matrix::from_vec(2, 2, vec![1.0, 0.0, 0.0, 8.0]));
+    memory.appearance_metric = Some(metric.clone());
+    let measured = compare(&memory, &settings);
+    assert_eq!((&measured.cell_residuals[..], &measured.cell_differences), (&[4.0, 4.0][..], &None));
+    // Measured at once or later is the same, and later only once.
+    let mut later = unmeasured;
+    later.measure(&metric);
+    assert_eq!(later, measured);
+    later.measure(&metric);
+    assert_eq!(later, measured);
+}
+
+#[test]
+fn a_search_that_failed_surfaces_in_every_metric() {
+    /// Finds the first row, and that it is no number away.
+    struct Broken;
+    impl BankSearch for Broken {
+        fn nearest(&self, _: &Matrix, _: Option<&[u32]>, queries: &Matrix, _: usize) -> Vec<Vec<Neighbour>> {
+            vec![vec![Neighbour { row: 0, squared_distance: f32::NAN }]; queries.rows()]
+        }
+    }
+    let sample = features([[1.0, 0.0], [0.0, 1.0]], 1.5, [vec![3], vec![4]]);
+    let settings = MemorySettings { appearance_metric: AppearanceMetric::Mahalanobis, ..settings() };
+    let mut memory = memory();
+    memory.appearance_metric = Some(ResidualMetric::from_whitening(Matrix::from_vec(2, 2, vec![1.0, 0.0, 0.0, 1.0])));
+    let raw = raw_scores(&sample, &two_patches(), &memory, &Ramp, &Broken, &settings, LeaveOut::Nothing);
+    assert!(raw.cell_residuals.iter().all(|residual| residual.is_nan()));
 }
 
 #[test]

@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn presets_are_free_of_them_and_each_has_its_name() {
-        for preset in [Preset::Paper, Preset::Default] {
+        for preset in [Preset::Paper, Preset::Default, Preset::Best] {
             assert_eq!(Settings::preset(preset).reference_quirks, ReferenceQuirks::default());
         }
         let on = |quirks: ReferenceQuirks| -> Vec<String> {

@@ -1,18 +1,21 @@
 //! What the accuracy examples share: one category's scans, in memory, and how well settings do on them.
 
+#![allow(dead_code, reason = "no example needs all of it")]
+
 use std::error::Error;
 
 use rayon::prelude::*;
-use shapeguard::benchmark::{Benchmark, mean, scan_kind, scan_name};
+use shapeguard::benchmark::{Benchmark, DEFAULT_SUITE, mean, scan_kind, scan_name, take_option};
 use shapeguard::evaluation::{Channel, ChannelMetrics, Evaluation, LabelledScan, evaluate};
 use shapeguard::experts::Experts;
 use shapeguard::{Detector, FitInputs, Inspection, LoadedScan};
 use shapeguard_core::seams::Silent;
 use shapeguard_core::settings::Settings;
+use shapeguard_data::TruthRule;
 use shapeguard_data::simulator::{Category, PlannedScan, SimulatedScan, Split};
 
 /// Positions of the limits 0.3 and 0.01 among the seven.
-const LIMITS: [usize; 2] = [0, 6];
+pub const LIMITS: [usize; 2] = [0, 6];
 
 /// A category's scans.
 pub struct Scans {
@@ -40,6 +43,7 @@ impl Scans {
     ) -> Result<Evaluation, Box<dyn Error>> {
         let experts = Experts::from_settings(&settings.experts)?;
         let name = |(planned, _): &(PlannedScan, SimulatedScan)| scan_name(planned);
+        let rule = TruthRule::from(settings.reference_quirks);
         let load = |simulated: &SimulatedScan| LoadedScan { scan: simulated.scan.clone(), mask: None };
         let detector = Detector::fit(
             FitInputs {
@@ -57,7 +61,15 @@ impl Scans {
         let evaluation = evaluate(
             &detector,
             &self.test,
-            |(_, simulated)| Ok(LabelledScan { loaded: load(simulated), truth: Some(simulated.truth.clone()) }),
+            |(planned, simulated)| {
+                // As the rule would read it from the file that the suite writes.
+                let is_read = rule == TruthRule::AboveZero
+                    || planned
+                        .defect
+                        .is_some_and(|defect| u32::from(defect.kind.mask_value()) * 2 > u32::from(u8::MAX));
+                let truth = if is_read { simulated.truth.clone() } else { simulated.truth.map(|_| false) };
+                Ok(LabelledScan { loaded: load(simulated), truth: Some(truth) })
+            },
             name,
             |(planned, _)| scan_kind(planned).to_owned(),
             |index, labelled, inspection| watch(&self.test[index].0, labelled, inspection, &detector),
@@ -68,6 +80,27 @@ impl Scans {
         }
         Ok(evaluation)
     }
+}
+
+/// Evaluates several settings on the suite and the categories that the command line names, `[SUITE] [CATEGORY...] [--seed N]`;
+/// each category is simulated once. One list of categories' evaluations for each of the settings.
+pub fn sweep(settings: &[Settings]) -> Result<Vec<Vec<Evaluation>>, Box<dyn Error>> {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let seed = take_option(&mut arguments, "--seed").map(|seed| seed.parse()).transpose()?;
+    let mut arguments = arguments.into_iter();
+    let suite_name = arguments.next().unwrap_or_else(|| DEFAULT_SUITE.to_owned());
+    let mut benchmark = Benchmark::new(&suite_name, &arguments.collect::<Vec<_>>())?;
+    benchmark.suite.seed = seed.unwrap_or(benchmark.suite.seed);
+
+    let mut evaluations: Vec<Vec<_>> = settings.iter().map(|_| Vec::new()).collect();
+    for category in benchmark.categories.iter().copied() {
+        let scans = Scans::simulate(&benchmark, category);
+        for (settings, evaluations) in settings.iter().zip(&mut evaluations) {
+            evaluations.push(scans.evaluate(settings.clone(), |_, _, _, _| ())?);
+        }
+        eprintln!("{category}");
+    }
+    Ok(evaluations)
 }
 
 /// The heading of the lines that [`row`] makes.

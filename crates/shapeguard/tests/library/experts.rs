@@ -15,7 +15,7 @@ fn default() -> ExpertSettings {
 
 #[test]
 fn built_in_experts_are_known_by_name_and_digest() {
-    for preset in [Preset::Paper, Preset::Default] {
+    for preset in [Preset::Paper, Preset::Default, Preset::Best] {
         let settings = Settings::preset(preset).experts;
         let experts = Experts::from_settings(&settings).unwrap();
         assert!(experts.shape_identity.built_in && experts.appearance_identity.built_in);

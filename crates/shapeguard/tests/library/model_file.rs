@@ -218,6 +218,7 @@ fn the_header_is_the_contract() {
             "good_peak F32 1",
             "rgb_bank F32 2",
             "rgb_cell U32 1",
+            "rgb_residual_metric F32 2",
             "rgb_sample U32 1",
             "rgb_typical_residual F32 1",
             "sdf_bank F32 2",
@@ -503,7 +504,15 @@ fn every_tensor_is_needed_in_its_form() {
 #[test]
 fn numbers_that_are_none_are_refused() {
     let typical = ["sdf_typical_distance", "sdf_typical_residual", "rgb_typical_residual"];
-    let others = ["sdf_bank", "rgb_bank", "alignment", "good_peak", "threshold_score", "threshold_good_scores"];
+    let others = [
+        "rgb_residual_metric",
+        "sdf_bank",
+        "rgb_bank",
+        "alignment",
+        "good_peak",
+        "threshold_score",
+        "threshold_good_scores",
+    ];
     for name in typical.into_iter().chain(others) {
         for bad in [f32::NAN, f32::INFINITY] {
             let spoil = |parts: &mut Parts| {
@@ -526,6 +535,14 @@ fn scores_that_cannot_be_are_refused() {
         }
     };
     refused_with(set_last("rgb_typical_residual", -1.0), "\"rgb_typical_residual\" holds negative scores");
+    let triangle = "\"rgb_residual_metric\" must be a lower triangle with a positive diagonal";
+    refused_with(set_last("rgb_residual_metric", 0.0), triangle);
+    let above = |parts: &mut Parts| {
+        parts.tensors.get_mut("rgb_residual_metric").unwrap().bytes[4..8].copy_from_slice(&1.0f32.to_le_bytes());
+    };
+    refused_with(above, triangle);
+    let oblong = |parts: &mut Parts| parts.tensors.get_mut("rgb_residual_metric").unwrap().shape = vec![32, 128];
+    refused_with(oblong, "\"rgb_residual_metric\" must have 64 x 64 values, found [32, 128]");
     // The last value of the alignment is the deviation that its rule measures in.
     refused_with(set_last("alignment", 0.0), "fusion.rule");
 }
