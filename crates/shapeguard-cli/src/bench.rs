@@ -11,7 +11,7 @@ use serde::Serialize;
 use shapeguard::bench::{Cost, InspectionCost, Machine, inspection_cost, measure, measure_once};
 use shapeguard::experts::Experts;
 use shapeguard::outputs::RecordVerdict;
-use shapeguard::{Detector, FitInputs, model_file, presets};
+use shapeguard::{Detector, FitInputs, Model, model_file, presets};
 use shapeguard_core::grid::{Grid, GridSize, Mask, ScoreMap};
 use shapeguard_core::metrics::PixelMetrics;
 use shapeguard_core::sample::{OrganizedCloud, Scan};
@@ -24,7 +24,7 @@ use growth::{GrowthCost, growth, growth_plot};
 use table::table;
 
 use crate::device::{Device, DeviceOption};
-use crate::inspect::{Done, inspect_all, inspect_one, tasks};
+use crate::inspect::{Done, Inspector, inspect_all, inspect_one, tasks};
 use crate::output;
 use crate::progress::Bars;
 use crate::scans::{ScanOptions, ScanReader, expand};
@@ -303,45 +303,46 @@ fn preset_cost(
         model_file::save(&detector, &path, false)?;
         Some(std::fs::metadata(&path)?.len())
     };
-    cost_of(&detector, stream, &reader, Some(fit), model_bytes, bars)
+    cost_of(&Model::Single(Box::new(detector)), stream, &reader, Some(fit), model_bytes, bars)
 }
 
-fn model_cost(model: &Path, args: &BenchArgs, device: &Device, bars: &Bars) -> Result<PresetCost> {
-    let detector = device.place_detector(model_file::load(model)?)?;
-    let reader = args.scans.reader(detector.settings().foreground.method)?;
+fn model_cost(path: &Path, args: &BenchArgs, device: &Device, bars: &Bars) -> Result<PresetCost> {
+    let model = device.place_model(model_file::load_model(path)?)?;
+    let reader = args.scans.reader(model.settings().foreground.method)?;
     let sources = expand(&args.scan)?;
     reader.check_masks(&sources)?;
-    cost_of(&detector, &sources, &reader, None, Some(std::fs::metadata(model)?.len()), bars)
+    cost_of(&model, &sources, &reader, None, Some(std::fs::metadata(path)?.len()), bars)
 }
 
 fn cost_of(
-    detector: &Detector,
+    model: &Model,
     scans: &[ScanSource],
     reader: &ScanReader,
     fit: Option<Cost>,
     model_bytes: Option<u64>,
     bars: &Bars,
 ) -> Result<PresetCost> {
-    let preset = detector.settings().preset.clone();
+    let preset = model.settings().preset.clone();
     bars.begin(&format!("Inspection, {preset}"), 3);
     let first = &scans[0];
     let (loaded, reading) = measure(SECONDS_PER_SCAN, || reader.load(first));
     let loaded = loaded?;
     bars.step();
     let name = || first.cloud.display().to_string();
-    let inspection = inspection_cost(detector, &loaded).with_context(name)?;
+    let inspection = inspection_cost(model, &loaded).with_context(name)?;
     bars.step();
-    let (verdict, files_to_verdict) = measure(SECONDS_PER_SCAN, || anyhow::Ok(detector.inspect(&reader.load(first)?)?));
+    let (verdict, files_to_verdict) =
+        measure(SECONDS_PER_SCAN, || anyhow::Ok(model.inspect(&reader.load(first)?, None).outcome?));
     verdict?;
     bars.step();
     bars.end();
-    let stream = stream_cost(detector, scans, reader, bars)?;
+    let stream = stream_cost(model, scans, reader, bars)?;
     Ok(PresetCost {
         preset,
-        shape_expert: detector.experts().shape_identity.name.clone(),
-        appearance_expert: detector.experts().appearance_identity.name.clone(),
+        shape_expert: model.experts().shape_identity.name.clone(),
+        appearance_expert: model.experts().appearance_identity.name.clone(),
         scan_size: loaded.scan.size().to_string(),
-        good_scans: detector.memory().sample_count(),
+        good_scans: model.detectors().iter().map(|detector| detector.memory().sample_count()).sum(),
         fit,
         model_bytes,
         reading,
@@ -352,8 +353,9 @@ fn cost_of(
 }
 
 /// Throughput of the product's stream beside that of one thread.
-fn stream_cost(detector: &Detector, scans: &[ScanSource], reader: &ScanReader, bars: &Bars) -> Result<StreamCost> {
+fn stream_cost(model: &Model, scans: &[ScanSource], reader: &ScanReader, bars: &Bars) -> Result<StreamCost> {
     let tasks = tasks(scans.to_vec(), None, false, false)?;
+    let inspector = Inspector { model, category: None, reader, force: false };
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
     // A scan that is not judged costs next to nothing and would make the rate look better.
     let judged = |done: Done| {
@@ -363,14 +365,13 @@ fn stream_cost(detector: &Detector, scans: &[ScanSource], reader: &ScanReader, b
         Ok(())
     };
     let (mut alone, mut together) = (f64::INFINITY, f64::INFINITY);
-    bars.begin(&format!("Stream, {}", detector.settings().preset), 2 * STREAM_ROUNDS);
+    bars.begin(&format!("Stream, {}", model.settings().preset), 2 * STREAM_ROUNDS);
     for _ in 0..STREAM_ROUNDS {
-        let (_, cost) = measure_once(|| {
-            one_thread.install(|| tasks.iter().for_each(|task| drop(inspect_one(task, detector, reader, false))))
-        });
+        let (_, cost) =
+            measure_once(|| one_thread.install(|| tasks.iter().for_each(|task| drop(inspect_one(task, inspector)))));
         alone = alone.min(cost.wall_seconds);
         bars.step();
-        let (result, cost) = measure_once(|| inspect_all(&tasks, detector, reader, false, &Silent, judged));
+        let (result, cost) = measure_once(|| inspect_all(&tasks, inspector, &Silent, judged));
         result?;
         together = together.min(cost.wall_seconds);
         bars.step();

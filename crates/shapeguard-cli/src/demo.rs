@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use shapeguard::evaluation::{Evaluation, GOOD};
 use shapeguard::outputs::{RecordVerdict, ScanRecord};
-use shapeguard::{Detector, Verdict, model_file, presets, report};
+use shapeguard::{Detector, Model, Verdict, model_file, presets, report};
 use shapeguard_data::simulator::Suite;
 use shapeguard_data::{Dataset, atomic_write, check_folder, discover_scans, write_json};
 
 use crate::Outcome;
 use crate::device::Device;
-use crate::inspect::{inspect_all, tasks};
+use crate::inspect::{Inspector, inspect_all, tasks};
 use crate::output::{counted, number, percent};
 use crate::progress::Bars;
 use crate::scans::ScanOptions;
@@ -64,20 +64,23 @@ pub fn run(args: &DemoArgs, bars: &Bars) -> Result<Outcome> {
     let model = out.join(format!("{}.shapeguard", dataset.name));
     model_file::save(&detector, &model, false)?;
 
-    let measured = evaluate::measure(&detector, &dataset.test, &reader, true, bars)?;
+    let known = Model::Single(Box::new(detector));
+    let detector = &known.detectors()[0];
+    let measured = evaluate::measure(detector, &dataset.test, &reader, true, bars)?;
     report::write(&out.join(REPORT), &measured.evaluation, &measured.strips, false)?;
     write_json(&out.join(METRICS), &measured, false)?;
 
     let tests = data.join("test");
     let tasks = tasks(discover_scans(&tests)?, Some(&out.join(PICTURES)), true, false)?;
     let mut records = Vec::with_capacity(tasks.len());
-    inspect_all(&tasks, &detector, &reader, false, bars, |done| {
+    let inspector = Inspector { model: &known, category: None, reader: &reader, force: false };
+    inspect_all(&tasks, inspector, bars, |done| {
         ensure!(!done.pictures_failed, "{}", done.record.warnings.join("; "));
         records.push(done.record);
         Ok(())
     })?;
     write_records(&out.join(RESULTS), &records)?;
-    output::text(&summary(out, &model, &tests, &detector, &measured.evaluation, &records))?;
+    output::text(&summary(out, &model, &tests, detector, &measured.evaluation, &records))?;
     Ok(measured.outcome())
 }
 
@@ -164,7 +167,7 @@ fn summary(
         .filter(|record| record.verdict != RecordVerdict::NotJudged)
         .max_by(|a, b| a.score.unwrap_or_default().total_cmp(&b.score.unwrap_or_default()));
     if let Some((record, files)) = highest.and_then(|record| Some((record, record.files.as_ref()?))) {
-        let times = f64::from(record.score.unwrap_or_default() / record.threshold);
+        let times = f64::from(record.score.unwrap_or_default() / detector.threshold().score);
         open.push((files.overlay.clone(), format!("the highest score, {} times the threshold", number(times))));
         if let Some(ply) = &files.ply {
             let what = "the same as a point cloud, for MeshLab, CloudCompare or Blender";

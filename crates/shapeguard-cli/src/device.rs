@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use anyhow::Result;
-use shapeguard::Detector;
+use shapeguard::Model;
 
 /// Where the experts and the bank search run.
 #[derive(Debug, clap::Args)]
@@ -57,13 +57,13 @@ pub use with_gpu::Device;
 pub use without_gpu::Device;
 
 impl Device {
-    /// A loaded detector on the device.
+    /// A loaded model on the device.
     ///
     /// # Errors
     /// As for `place`.
-    pub fn place_detector(&self, detector: Detector) -> Result<Detector> {
-        let experts = self.place(detector.experts().clone())?;
-        Ok(detector.with_experts(experts))
+    pub fn place_model(&self, model: Model) -> Result<Model> {
+        let experts = self.place(model.experts().clone())?;
+        Ok(model.with_experts(experts))
     }
 }
 

@@ -1,18 +1,20 @@
 //! `shapeguard evaluate`: how well a model does on scans whose defects are known.
 
+mod several;
+
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use shapeguard::bench::peak_memory_bytes;
 use shapeguard::evaluation::{ChannelMetrics, Evaluation, GOOD, KindMetrics, LabelledScan, LoadFault, evaluate};
 use shapeguard::report::{self, StripPng, channel_name};
-use shapeguard::{Detector, Verdict, model_file};
+use shapeguard::{Detector, Inspection, Model, Verdict, model_file};
 use shapeguard_core::seams::Progress;
-use shapeguard_data::{DataError, Dataset, TestEntry, TruthRule, read_truth};
+use shapeguard_data::{DataError, Datasets, TestEntry, TruthRule, read_truth};
 
 use crate::Outcome;
 use crate::device::DeviceOption;
@@ -24,21 +26,29 @@ use crate::scans::{ScanOptions, ScanReader};
 ///
 /// DIR is a category in the MVTec 3D-AD layout: test/good and test/DEFECT, with ground-truth masks in gt/ for the
 /// pixel-level figures. Scans that cannot be read or judged are counted and in no other figure; then the exit code is 2.
+///
+/// For a model that knows several categories, DIR is one of them or a folder of them, called as the model calls them. Each
+/// category's figures are those of its own memory; how many scans are routed to their own category is measured beside them.
+/// Of categories that the model does not know it is measured how many scans are called unknown.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  shapeguard evaluate part.shapeguard parts --report report.html\n  shapeguard evaluate part.shapeguard parts --json > metrics.json"
+    after_help = "Example:\n  shapeguard evaluate part.shapeguard parts --report report.html\n  shapeguard evaluate part.shapeguard parts --json > metrics.json\n  shapeguard evaluate all-parts.shapeguard dataset --report report.html"
 )]
 pub struct EvaluateArgs {
     /// Model file
     #[arg(value_name = "MODEL")]
     model: PathBuf,
-    /// Category with test scans
+    /// Category with test scans, or a folder of categories
     #[arg(value_name = "DIR")]
     dir: PathBuf,
+    /// Which category of the model DIR holds [default: the folder's name]
+    #[arg(long, value_name = "NAME")]
+    category: Option<String>,
     /// Print JSON: the figures, PRO curves, and the scores of every scan
     #[arg(long)]
     json: bool,
-    /// Write an HTML report with figures, curves, and pictures of the best and worst scans
+    /// Write an HTML report with figures, curves, and pictures of the best and worst scans; for a model that knows several
+    /// categories an overview, and FILE-CATEGORY.html beside it for each
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Overwrite the report if it exists
@@ -73,22 +83,44 @@ pub fn run(args: &EvaluateArgs, bars: &Bars) -> Result<Outcome> {
         output::refuse_existing(report, args.force)?;
     }
     let device = args.device.open()?;
-    let detector = device.place_detector(model_file::load(&args.model)?)?;
-    let reader = args.scans.reader(detector.settings().foreground.method)?;
-    let tests = Dataset::open(&args.dir)?.test;
-    if tests.is_empty() {
-        bail!(
-            "{}: expected test scans in test/good and test/DEFECT, found none; `shapeguard inspect` judges scans of which nothing is known",
-            args.dir.display()
-        );
-    }
-    let measured = measure(&detector, &tests, &reader, args.report.is_some(), bars)?;
+    let model = device.place_model(model_file::load_model(&args.model)?)?;
+    let reader = args.scans.reader(model.settings().foreground.method)?;
+    let datasets = Datasets::open(&args.dir)?;
+    let (detector, tests) = match (&model, datasets) {
+        (Model::Routed(routed), datasets) => {
+            return several::run(args, &model, routed, datasets, &reader, &device, bars);
+        }
+        (Model::Single(detector), Datasets::One(dataset)) => {
+            if let Some(name) = &args.category {
+                model.category(name).context("--category")?;
+            }
+            (detector, dataset.test)
+        }
+        (Model::Single(detector), Datasets::Several(datasets)) => bail!(
+            "{}: expected the tests of one category, since the model knows one, {}; found {}; give one of them, or a model that was fitted to all",
+            args.dir.display(),
+            detector.provenance().name,
+            datasets.iter().map(|dataset| dataset.name.as_str()).collect::<Vec<_>>().join(", ")
+        ),
+    };
+    refuse_no_tests(&tests, &args.dir)?;
+    let measured = measure(detector, &tests, &reader, args.report.is_some(), bars)?;
     device.check()?;
     if let Some(path) = &args.report {
         report::write(path, &measured.evaluation, &measured.strips, args.force)?;
     }
     if args.json { output::json(&measured) } else { output::text(&table(&measured)) }?;
     Ok(measured.outcome())
+}
+
+fn refuse_no_tests(tests: &[TestEntry], dir: &Path) -> Result<()> {
+    if tests.is_empty() {
+        bail!(
+            "{}: expected test scans in test/good and test/DEFECT, found none; `shapeguard inspect` judges scans of which nothing is known",
+            dir.display()
+        );
+    }
+    Ok(())
 }
 
 impl Measured {
@@ -112,34 +144,61 @@ pub(crate) fn measure(
     reader.check_masks(tests.iter().map(|test| &test.sample.source))?;
     let start = Instant::now();
     let rule = TruthRule::from(detector.settings().reference_quirks);
-    let load = |test: &TestEntry| -> Result<LabelledScan, LoadFault> {
-        let loaded = reader.load(&test.sample.source)?;
-        let truth = test.truth.as_deref().map(|path| read_truth(path, loaded.scan.size(), rule)).transpose();
-        let truth = truth.map_err(LoadFault::Truth)?;
-        Ok(LabelledScan { loaded, truth })
-    };
-    let strips: Vec<Mutex<Option<Result<StripPng, DataError>>>> = tests.iter().map(|_| Mutex::default()).collect();
+    let strips = Strips::new(tests.len(), with_strips);
     let evaluation = evaluate(
         detector,
         tests,
-        load,
-        |test| format!("{}/{}", test.defect, test.sample.name),
-        |test| test.defect.clone(),
-        |index, labelled, inspection| {
-            if with_strips {
-                let strip = StripPng::new(labelled, inspection, detector);
-                *strips[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(strip);
-            }
-        },
+        |test| load(test, reader, rule),
+        name,
+        kind,
+        |index, labelled, inspection| strips.keep(index, labelled, inspection, detector),
         progress,
     )?;
-    let strips = strips.into_iter().map(|strip| strip.into_inner().unwrap_or_else(PoisonError::into_inner).transpose());
     Ok(Measured {
         evaluation,
         seconds: start.elapsed().as_secs_f64(),
         peak_memory_bytes: peak_memory_bytes(),
-        strips: strips.collect::<Result<_, _>>()?,
+        strips: strips.finish()?,
     })
+}
+
+fn load(test: &TestEntry, reader: &ScanReader, rule: TruthRule) -> Result<LabelledScan, LoadFault> {
+    let loaded = reader.load(&test.sample.source)?;
+    let truth = test.truth.as_deref().map(|path| read_truth(path, loaded.scan.size(), rule)).transpose();
+    Ok(LabelledScan { loaded, truth: truth.map_err(LoadFault::Truth)? })
+}
+
+fn name(test: &TestEntry) -> String {
+    format!("{}/{}", test.defect, test.sample.name)
+}
+
+fn kind(test: &TestEntry) -> String {
+    test.defect.clone()
+}
+
+/// A scan's picture, once it is there.
+type Strip = Mutex<Option<Result<StripPng, DataError>>>;
+
+/// Pictures of scans, as they come.
+struct Strips(Option<Vec<Strip>>);
+
+impl Strips {
+    fn new(count: usize, are_wanted: bool) -> Self {
+        Self(are_wanted.then(|| (0..count).map(|_| Mutex::default()).collect()))
+    }
+
+    fn keep(&self, index: usize, labelled: &LabelledScan, inspection: &Inspection, detector: &Detector) {
+        if let Some(strips) = &self.0 {
+            let strip = StripPng::new(labelled, inspection, detector);
+            *strips[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(strip);
+        }
+    }
+
+    /// A picture for each scan, or none at all.
+    fn finish(self) -> Result<Vec<Option<StripPng>>, DataError> {
+        let strips = self.0.into_iter().flatten();
+        strips.map(|strip| strip.into_inner().unwrap_or_else(PoisonError::into_inner).transpose()).collect()
+    }
 }
 
 fn table(measured: &Measured) -> String {

@@ -1,4 +1,6 @@
-//! `shapeguard fit`: from a folder of good scans to a model file.
+//! `shapeguard fit`: from a folder of good scans, or of several categories, to a model file.
+
+mod several;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -6,11 +8,11 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use shapeguard::experts::Experts;
-use shapeguard::{Detector, FitError, FitInputs, model_file, presets};
+use shapeguard::{Detector, FitError, FitInputs, FittedCategory, model_file, presets};
 use shapeguard_core::calibration::{Threshold, ThresholdBasis};
 use shapeguard_core::seams::Progress;
 use shapeguard_core::settings::Settings;
-use shapeguard_data::{Dataset, SampleEntry};
+use shapeguard_data::{Dataset, Datasets, SampleEntry};
 
 use crate::device::{Device, DeviceOption};
 use crate::output;
@@ -20,13 +22,14 @@ use crate::scans::{ScanOptions, ScanReader};
 /// Learn what good parts look like, and write a model.
 ///
 /// DIR is a category in the MVTec 3D-AD layout (train/good, validation/good), a folder with rgb/ and xyz/, or a folder of
-/// organized clouds (pcd, ply, npz, npy). All scans must be of good parts; 30 or more are recommended.
+/// organized clouds (pcd, ply, npz, npy). All scans must be of good parts; 30 or more are recommended. If DIR holds several
+/// categories, one model learns them all, and later tells which of them a scan shows, or that it shows an unknown part.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  shapeguard fit parts/good -o part.shapeguard\n  shapeguard fit parts/good -o part.shapeguard --set patches.points_per_patch=250 \\\n      --false-reject-rate 0.1"
+    after_help = "Example:\n  shapeguard fit parts/good -o part.shapeguard\n  shapeguard fit parts/good -o part.shapeguard --set patches.points_per_patch=250 \\\n      --false-reject-rate 0.1\n  shapeguard fit dataset -o all-parts.shapeguard"
 )]
 pub struct FitArgs {
-    /// Folder of good scans
+    /// Folder of good scans, or of several categories
     #[arg(value_name = "DIR")]
     dir: PathBuf,
     /// Where the model goes
@@ -35,7 +38,7 @@ pub struct FitArgs {
     /// Overwrite the model if it exists
     #[arg(long)]
     force: bool,
-    /// Name of the part [default: the folder's name]
+    /// Name of the part [default: the folder's name]; categories are called after their folders
     #[arg(long)]
     name: Option<String>,
     #[command(flatten)]
@@ -105,8 +108,17 @@ impl SettingsOptions {
 #[derive(Debug, Serialize)]
 struct Summary<'a> {
     model: &'a Path,
-    name: &'a str,
+    #[serde(flatten)]
+    category: CategorySummary<'a>,
     preset: &'a str,
+    seconds: f64,
+    file_bytes: u64,
+}
+
+/// What fitting to one kind of part came to.
+#[derive(Debug, Serialize)]
+struct CategorySummary<'a> {
+    name: &'a str,
     training_scans: usize,
     validation_scans: usize,
     unusable_scans: usize,
@@ -116,8 +128,25 @@ struct Summary<'a> {
     false_reject_rate: f64,
     threshold_basis: ThresholdBasis,
     good_scores: usize,
-    seconds: f64,
-    file_bytes: u64,
+}
+
+impl<'a> CategorySummary<'a> {
+    fn of(detector: &'a Detector, dataset: &Dataset) -> Self {
+        let (provenance, memory, threshold) = (detector.provenance(), detector.memory(), detector.threshold());
+        let given = dataset.train.len() + dataset.validation.len();
+        Self {
+            name: &provenance.name,
+            training_scans: provenance.training_scans,
+            validation_scans: provenance.validation_scans,
+            unusable_scans: given - provenance.training_scans - provenance.validation_scans,
+            sdf_features: memory.shape.rows(),
+            rgb_features: memory.appearance.rows(),
+            threshold: threshold.score,
+            false_reject_rate: threshold.false_reject_rate,
+            threshold_basis: threshold.basis,
+            good_scores: threshold.good_scores.len(),
+        }
+    }
 }
 
 /// Runs the command.
@@ -129,34 +158,27 @@ pub fn run(args: &FitArgs, bars: &Bars) -> Result<()> {
     let start = Instant::now();
     let settings = args.settings.settings()?;
     let reader = args.scans.reader(settings.foreground.method)?;
-    let dataset = Dataset::open(&args.dir)?;
+    let dataset = match Datasets::open(&args.dir)? {
+        Datasets::One(dataset) => dataset,
+        Datasets::Several(datasets) => return several::run(args, &datasets, settings, &reader, start, bars),
+    };
     let device = args.device.open()?;
-    let given = dataset.train.len() + dataset.validation.len();
     let name = args.name.clone().unwrap_or_else(|| dataset.name.clone());
     let detector = fit(&dataset, &name, settings, &reader, &device, args.skip_unusable, bars)?;
     model_file::save(&detector, &args.output, args.force)?;
 
-    let provenance = detector.provenance();
-    let memory = detector.memory();
-    let threshold = detector.threshold();
-    let file_bytes = std::fs::metadata(&args.output).with_context(|| args.output.display().to_string())?.len();
     let summary = Summary {
         model: &args.output,
-        name: &provenance.name,
+        category: CategorySummary::of(&detector, &dataset),
         preset: &detector.settings().preset,
-        training_scans: provenance.training_scans,
-        validation_scans: provenance.validation_scans,
-        unusable_scans: given - provenance.training_scans - provenance.validation_scans,
-        sdf_features: memory.shape.rows(),
-        rgb_features: memory.appearance.rows(),
-        threshold: threshold.score,
-        false_reject_rate: threshold.false_reject_rate,
-        threshold_basis: threshold.basis,
-        good_scores: threshold.good_scores.len(),
         seconds: start.elapsed().as_secs_f64(),
-        file_bytes,
+        file_bytes: file_bytes(&args.output)?,
     };
-    if args.json { output::json(&summary) } else { output::text(&table(&summary, threshold)) }
+    if args.json { output::json(&summary) } else { output::text(&table(&summary, detector.threshold())) }
+}
+
+fn file_bytes(path: &Path) -> Result<u64> {
+    Ok(std::fs::metadata(path).with_context(|| path.display().to_string())?.len())
 }
 
 /// Fits a detector to a dataset's good scans.
@@ -172,6 +194,31 @@ pub(crate) fn fit(
     skip_unusable: bool,
     progress: &dyn Progress,
 ) -> Result<Detector> {
+    check(dataset, reader, skip_unusable)?;
+    let experts = device.place(Experts::from_settings(&settings.experts)?)?;
+    let fitted = fit_category(dataset, name, settings, reader, experts, skip_unusable, progress);
+    // Whatever fitting makes of it, this is why.
+    device.check()?;
+    Ok(fitted?.detector)
+}
+
+fn fit_category(
+    dataset: &Dataset,
+    name: &str,
+    settings: Settings,
+    reader: &ScanReader,
+    experts: Experts,
+    skip_unusable: bool,
+    progress: &dyn Progress,
+) -> Result<FittedCategory, FitError> {
+    let inputs = FitInputs { name, train: &dataset.train, validation: &dataset.validation, skip_unusable };
+    let load = |entry: &SampleEntry| reader.load(&entry.source);
+    let describe = |entry: &SampleEntry| entry.source.cloud.display().to_string();
+    Detector::fit_category(inputs, load, describe, settings, experts, progress)
+}
+
+/// Finds what is wrong with a dataset's scans before the work on them.
+fn check(dataset: &Dataset, reader: &ScanReader, skip_unusable: bool) -> Result<()> {
     let sources = || dataset.train.iter().chain(&dataset.validation).map(|entry| &entry.source);
     reader.check_masks(sources())?;
     if !skip_unusable {
@@ -182,29 +229,30 @@ pub(crate) fn fit(
             return Err(FitError::UnusableScans { count: halves.len(), list: halves.join("\n") }.into());
         }
     }
-    let experts = device.place(Experts::from_settings(&settings.experts)?)?;
-    let inputs = FitInputs { name, train: &dataset.train, validation: &dataset.validation, skip_unusable };
-    let load = |entry: &SampleEntry| reader.load(&entry.source);
-    let describe = |entry: &SampleEntry| entry.source.cloud.display().to_string();
-    let fitted = Detector::fit(inputs, load, describe, settings, experts, progress);
-    // Whatever fitting makes of it, this is why.
-    device.check()?;
-    Ok(fitted?)
+    Ok(())
 }
 
 fn table(summary: &Summary, threshold: &Threshold) -> String {
-    let mut text = format!("{}: {}, preset {}\n", summary.model.display(), summary.name, summary.preset);
+    let category = &summary.category;
+    let mut text = format!("{}: {}, preset {}\n", summary.model.display(), category.name, summary.preset);
     let mut row = |key: &str, value: String| text += &format!("  {key:10} {value}\n");
-    let left_out = match summary.unusable_scans {
-        0 => String::new(),
-        count => format!("; {count} left out as unusable"),
-    };
-    row("scans", format!("{} learnt from, {} kept aside{left_out}", summary.training_scans, summary.validation_scans));
-    row("memories", format!("{} SDF features, {} RGB features", summary.sdf_features, summary.rgb_features));
-    row("threshold", format!("{}: {}", output::number(f64::from(summary.threshold)), promise(threshold)));
+    category_rows(category, threshold, &mut row);
     row("time", format!("{:.1} s", summary.seconds));
     row("size", output::bytes(summary.file_bytes));
     text
+}
+
+fn category_rows(category: &CategorySummary<'_>, threshold: &Threshold, row: &mut impl FnMut(&str, String)) {
+    let left_out = match category.unusable_scans {
+        0 => String::new(),
+        count => format!("; {count} left out as unusable"),
+    };
+    row(
+        "scans",
+        format!("{} learnt from, {} kept aside{left_out}", category.training_scans, category.validation_scans),
+    );
+    row("memories", format!("{} SDF features, {} RGB features", category.sdf_features, category.rgb_features));
+    row("threshold", format!("{}: {}", output::number(f64::from(category.threshold)), promise(threshold)));
 }
 
 /// What a threshold promises.

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use shapeguard::outputs::{OutputFiles, RecordVerdict, ScanRecord, unique_names};
-use shapeguard::{Detector, model_file};
+use shapeguard::{Detector, Model, model_file};
 use shapeguard_core::seams::Progress;
 use shapeguard_data::{DataError, ScanSource, check_folder};
 
@@ -22,11 +22,14 @@ const SCANS_IN_FLIGHT_PER_THREAD: usize = 2;
 
 /// Judge scans: one JSON line for each, in the order given.
 ///
+/// A model for several categories first tells which of them a scan shows, and compares it with that one alone. A part that it
+/// does not know is "not-judged".
+///
 /// Exit code 0: all are good; 1: some are rejected; 2: an error, or some cannot be judged (verdict "not-judged" with a
 /// "reason"), or some pictures cannot be written (the verdict stands, "warnings" say why).
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  shapeguard inspect part.shapeguard parts/new/*.ply\n  shapeguard inspect part.shapeguard parts/test --out pictures --ply --human"
+    after_help = "Example:\n  shapeguard inspect part.shapeguard parts/new/*.ply\n  shapeguard inspect part.shapeguard parts/test --out pictures --ply --human\n  shapeguard inspect all-parts.shapeguard new/*.ply --category gear"
 )]
 pub struct InspectArgs {
     /// Model file
@@ -44,6 +47,9 @@ pub struct InspectArgs {
     /// Overwrite pictures that exist
     #[arg(long, requires = "out")]
     force: bool,
+    /// Category of all scans, for a model that knows several: they are compared with it whatever they look like
+    #[arg(long, value_name = "NAME")]
+    category: Option<String>,
     /// Print a table instead of JSON lines
     #[arg(long)]
     human: bool,
@@ -51,6 +57,17 @@ pub struct InspectArgs {
     device: DeviceOption,
     #[command(flatten)]
     scans: ScanOptions,
+}
+
+/// Who judges.
+#[derive(Clone, Copy)]
+pub(crate) struct Inspector<'a> {
+    pub(crate) model: &'a Model,
+    /// The category that all scans are of, where that was said.
+    pub(crate) category: Option<&'a Detector>,
+    pub(crate) reader: &'a ScanReader,
+    /// Whether pictures may be overwritten.
+    pub(crate) force: bool,
 }
 
 /// A scan that is to be judged.
@@ -72,8 +89,9 @@ pub(crate) struct Done {
 /// If the model, the device or the arguments are unusable. What is wrong with a single scan is in its line.
 pub fn run(args: &InspectArgs, bars: &Bars) -> Result<Outcome> {
     let device = args.device.open()?;
-    let detector = device.place_detector(model_file::load(&args.model)?)?;
-    let reader = args.scans.reader(detector.settings().foreground.method)?;
+    let model = device.place_model(model_file::load_model(&args.model)?)?;
+    let category = args.category.as_deref().map(|name| model.category(name)).transpose().context("--category")?;
+    let reader = args.scans.reader(model.settings().foreground.method)?;
     let sources = expand(&args.scan)?;
     reader.check_masks(&sources)?;
     let tasks = tasks(sources, args.out.as_deref(), args.ply, args.force)?;
@@ -81,9 +99,11 @@ pub fn run(args: &InspectArgs, bars: &Bars) -> Result<Outcome> {
     let mut counts = [0usize; 3];
     let mut outcome = Outcome::Success;
     if args.human {
-        output::text(&format!("{}\n", human_line("verdict", "score", "p-value", "scan")))?;
+        let columns = matches!(model, Model::Routed(_)).then_some(["category", "confidence"]);
+        output::text(&format!("{}\n", human_line("verdict", "score", "p-value", columns, "scan")))?;
     }
-    inspect_all(&tasks, &detector, &reader, args.force, bars, |done| {
+    let inspector = Inspector { model: &model, category, reader: &reader, force: args.force };
+    inspect_all(&tasks, inspector, bars, |done| {
         let line = if args.human { human(&done.record) } else { serde_json::to_string(&done.record)? };
         bars.suspend(|| output::text(&(line + "\n")))?;
         counts[done.record.verdict as usize] += 1;
@@ -98,13 +118,28 @@ pub fn run(args: &InspectArgs, bars: &Bars) -> Result<Outcome> {
     if args.human {
         let [good, rejected, not_judged] = counts;
         output::text(&format!(
-            "\n{}: {good} good, {rejected} rejected, {not_judged} not judged; threshold {}\n",
+            "\n{}: {good} good, {rejected} rejected, {not_judged} not judged; {}\n",
             counted(tasks.len(), "scan"),
-            output::number(f64::from(detector.threshold().score))
+            thresholds(&model, category)
         ))?;
     }
     device.check()?;
     Ok(outcome)
+}
+
+/// What scans were compared with.
+fn thresholds(model: &Model, category: Option<&Detector>) -> String {
+    let number = |detector: &Detector| output::number(f64::from(detector.threshold().score));
+    match (model, category) {
+        (Model::Single(detector), _) => format!("threshold {}", number(detector)),
+        (Model::Routed(_), Some(detector)) => {
+            format!("threshold of {} {}", detector.provenance().name, number(detector))
+        }
+        (Model::Routed(routed), None) => {
+            let of_each = routed.detectors().iter().map(|d| format!("{} {}", d.provenance().name, number(d)));
+            format!("thresholds {}", of_each.collect::<Vec<_>>().join(", "))
+        }
+    }
 }
 
 /// Inspects scans and hands over each result in their order.
@@ -113,16 +148,14 @@ pub fn run(args: &InspectArgs, bars: &Bars) -> Result<Outcome> {
 /// The first error of `done`.
 pub(crate) fn inspect_all(
     tasks: &[Task],
-    detector: &Detector,
-    reader: &ScanReader,
-    force: bool,
+    inspector: Inspector<'_>,
     progress: &dyn Progress,
     mut done: impl FnMut(Done) -> Result<()>,
 ) -> Result<()> {
     progress.begin("Inspecting", tasks.len());
     let result = in_order(
         tasks,
-        |task| inspect_one(task, detector, reader, force),
+        |task| inspect_one(task, inspector),
         |one| {
             progress.step();
             done(one)
@@ -169,28 +202,25 @@ fn refuse_pictures(files: &[OutputFiles], sources: &[ScanSource], force: bool) -
 }
 
 /// Reads and judges one scan, and writes its pictures.
-pub(crate) fn inspect_one(task: &Task, detector: &Detector, reader: &ScanReader, force: bool) -> Done {
+pub(crate) fn inspect_one(task: &Task, inspector: Inspector<'_>) -> Done {
+    let Inspector { model, category, reader, force } = inspector;
     let name = task.source.cloud.display().to_string();
     let start = Instant::now();
-    let not_judged = |reason: String| Done {
-        record: ScanRecord::not_judged(name.clone(), reason, detector),
-        pictures_failed: false,
-    };
     let loaded = match reader.load(&task.source) {
         Ok(loaded) => loaded,
-        Err(error) => return not_judged(error.to_string()),
+        Err(error) => {
+            let record = ScanRecord::not_read(name, error.to_string(), category, model);
+            return Done { record, pictures_failed: false };
+        }
     };
     let read = start.elapsed().as_secs_f64();
-    let inspection = match detector.inspect(&loaded) {
-        Ok(inspection) => inspection,
-        Err(error) => return not_judged(error.to_string()),
-    };
-    let mut record = ScanRecord::judged(name, &loaded.scan, &inspection, detector);
+    let inspection = model.inspect(&loaded, category);
+    let mut record = ScanRecord::of(name, &loaded.scan, &inspection, model);
     let drawing = Instant::now();
     let mut pictures_failed = false;
-    if let Some(files) = &task.files {
+    if let (Some(files), Some(detector), Ok(judged)) = (&task.files, inspection.detector, &inspection.outcome) {
         // The verdict stands, whatever happens to its picture.
-        match files.write(&loaded.scan, &inspection, detector.good_peak(), force) {
+        match files.write(&loaded.scan, judged, detector.good_peak(), force) {
             Ok(()) => record.files = Some(files.clone()),
             Err(error) => {
                 pictures_failed = true;
@@ -246,10 +276,19 @@ fn in_order<T: Sync, U: Send>(
 
 fn human(record: &ScanRecord) -> String {
     let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), output::number);
+    let columns = record.category.as_ref().map(|category| {
+        // What was routed to no category is unknown; of what was not routed nothing is known.
+        let none = if category.nearest_category.is_some() { "unknown" } else { "-" };
+        let known = category.category.clone();
+        let confidence = category.confidence.filter(|_| known.is_some());
+        let confidence = confidence.map_or_else(|| "-".to_owned(), |share| format!("{share:.3}"));
+        [known.unwrap_or_else(|| none.to_owned()), confidence]
+    });
     let mut line = human_line(
         &record.verdict.to_string(),
         &number(record.score.map(f64::from)),
         &number(record.p_value),
+        columns.as_ref().map(|[category, confidence]| [category.as_str(), confidence.as_str()]),
         &record.scan,
     );
     for note in record.reason.iter().chain(&record.warnings) {
@@ -258,8 +297,11 @@ fn human(record: &ScanRecord) -> String {
     line
 }
 
-fn human_line(verdict: &str, score: &str, p_value: &str, scan: &str) -> String {
-    format!("{verdict:10}  {score:>10}  {p_value:>7}  {scan}")
+/// `columns` are those of a model for several categories.
+fn human_line(verdict: &str, score: &str, p_value: &str, columns: Option<[&str; 2]>, scan: &str) -> String {
+    let columns =
+        columns.map_or_else(String::new, |[category, confidence]| format!("{category:16}  {confidence:>10}  "));
+    format!("{verdict:10}  {score:>10}  {p_value:>7}  {columns}{scan}")
 }
 
 #[cfg(test)]

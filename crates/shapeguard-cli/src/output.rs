@@ -67,7 +67,12 @@ pub fn bytes(count: u64) -> String {
 
 /// `1 scan`, `2 scans`.
 pub fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+    count_of(count, noun, &format!("{noun}s"))
+}
+
+/// `1 category`, `2 categories`.
+pub fn count_of(count: usize, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
 }
 
 #[cfg(test)]
@@ -94,6 +99,7 @@ mod tests {
             ("1023 bytes".into(), "2.0 KiB".into(), "3.0 MiB".into())
         );
         assert_eq!((counted(1, "scan"), counted(0, "scan")), ("1 scan".into(), "0 scans".into()));
+        assert_eq!(count_of(2, "category", "categories"), "2 categories");
     }
 
     #[test]

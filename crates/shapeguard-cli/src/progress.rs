@@ -84,6 +84,33 @@ impl Progress for Bars {
     }
 }
 
+/// The progress of one of several things, whose name stands before its stages.
+pub struct Named<'a> {
+    name: &'a str,
+    progress: &'a dyn Progress,
+}
+
+impl<'a> Named<'a> {
+    /// Puts this name before all stages.
+    pub fn new(name: &'a str, progress: &'a dyn Progress) -> Self {
+        Self { name, progress }
+    }
+}
+
+impl Progress for Named<'_> {
+    fn begin(&self, stage: &str, total: usize) {
+        self.progress.begin(&format!("{}: {stage}", self.name), total);
+    }
+
+    fn step(&self) {
+        self.progress.step();
+    }
+
+    fn end(&self) {
+        self.progress.end();
+    }
+}
+
 /// Writes log lines to stderr with the bars out of the way.
 #[derive(Clone, Debug)]
 pub struct LogWriter(MultiProgress);
@@ -130,6 +157,18 @@ mod tests {
         let bar = bars.current.lock().unwrap().clone().unwrap();
         bars.end();
         assert_eq!(bar.position(), 1, "steps that were not done are not claimed");
+        assert!(bars.current.lock().unwrap().is_none());
+    }
+
+    #[test]
+    fn stages_of_several_things_carry_their_names() {
+        let bars = Bars::hidden();
+        let named = Named::new("gear", &bars);
+        named.begin("Alignment", 2);
+        named.step();
+        let bar = bars.current.lock().unwrap().clone().unwrap();
+        assert_eq!((bar.message(), bar.position()), ("gear: Alignment".into(), 1));
+        named.end();
         assert!(bars.current.lock().unwrap().is_none());
     }
 }

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use indicatif::HumanDuration;
 use serde_json::json;
 use shapeguard::experts::Experts;
 use shapeguard::presets;
 use shapeguard_baselines::Backbone;
 use shapeguard_core::settings::Settings;
-use shapeguard_data::{Dataset, ScanSource, category_roots};
+use shapeguard_data::{Dataset, category_roots};
 use shapeguard_reproduction::category::{CategoryJob, check};
 use shapeguard_reproduction::estimate::{Estimate, estimate};
 use shapeguard_reproduction::options::{Options, Part, check_settings};
@@ -23,9 +23,9 @@ use shapeguard_reproduction::study::{Laboratory, ReadScan};
 use shapeguard_reproduction::tables::{Made, Reproduction, RowKind};
 use shapeguard_reproduction::{ReproductionError, Results};
 
-use crate::device::DeviceOption;
+use crate::device::{Device, DeviceOption};
 use crate::progress::Bars;
-use crate::scans::ScanOptions;
+use crate::scans::{ScanOptions, ScanReader};
 use crate::{output, weights};
 
 /// The paper's colour network, as `shapeguard weights` calls it.
@@ -44,7 +44,7 @@ const TIMING_SCANS: usize = 3;
 /// goes on where it was interrupted. An estimate of time and memory is printed before the work starts.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "By default the shape expert is trained on the dataset's own training scans as published, which takes days on a CPU, and\nthe colour network is Wide-ResNet-50-2, which `shapeguard weights pull wide-resnet50-2` fetches.\n\nExample:\n  shapeguard reproduce mvtec_3d_anomaly_detection --out tables\n  shapeguard reproduce parts --out tables --shape-expert shipped --colour embedded --sweep-scans 20 \\\n      --also default"
+    after_help = "By default the shape expert is trained on the dataset's own training scans as published, which takes weeks on a CPU, and the colour network is Wide-ResNet-50-2, which `shapeguard weights pull wide-resnet50-2` fetches.\n\nExample:\n  shapeguard reproduce mvtec_3d_anomaly_detection --out tables\n  shapeguard reproduce parts --out tables --shape-expert shipped --colour embedded --also default"
 )]
 pub struct ReproduceArgs {
     /// Dataset: a folder of categories
@@ -113,88 +113,73 @@ fn parse_part(text: &str) -> Result<Part, String> {
 /// # Errors
 /// If dataset, settings, experts or folder are unusable.
 pub fn run(args: &ReproduceArgs, bars: &Bars) -> Result<()> {
-    let mut settings = args.settings()?;
-    let options = args.options();
-    let datasets = args.datasets()?;
-    let colour = args.colour_weights()?;
-    if let Some(path) = &colour {
-        utf8(path)?.clone_into(&mut settings.experts.appearance);
+    let mut setup = Setup::new(args)?;
+    let placeholder = setup.experts()?;
+    if args.estimate {
+        let expected = setup.expected(&placeholder, &setup.all(), bars)?;
+        return args.print_estimate(expected);
     }
-    let backbone = match (options.has(Part::Baselines), &colour) {
-        (false, _) => None,
-        (true, None) => Some(Arc::new(Backbone::embedded())),
-        (true, Some(path)) => {
-            let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-            Some(Arc::new(Backbone::wide_resnet(&bytes, WIDE_RESNET)?))
-        }
-    };
-    let device = args.device.open()?;
-    let also = args.also()?;
-    let reader = args.scans.reader(settings.foreground.method)?;
-    let read = |source: &ScanSource| reader.load(source);
-    let read: &ReadScan<'_> = &read;
-    let all_datasets: Vec<&Dataset> = datasets.iter().map(|(_, dataset)| dataset).collect();
-    let results = if args.estimate { None } else { Some(Results::open(&args.out)?) };
-
-    // The estimate needs no trained expert: one of the paper's size costs the same.
-    settings.experts.shape = match args.shape_expert.as_str() {
-        "train" | "shipped" => SHIPPED.to_owned(),
-        other => other.to_owned(),
-    };
-    let experts = device.place(Experts::from_settings(&settings.experts)?)?;
-    let laboratory = Laboratory { read, experts: &experts, progress: bars };
-    let expected = estimate(&laboratory, &all_datasets, &settings, &options, backbone.as_ref(), &also)?;
-    let Some(results) = results else { return args.print_estimate(expected) };
-    say(bars, &estimate_text(expected, &options));
-
+    let results = Results::open(&args.out)?;
     let (experts, shape_expert) = match args.shape_expert.as_str() {
         "train" => {
-            let (path, description) = args.train(&all_datasets, &settings, read, results.folder(), bars)?;
-            utf8(&path)?.clone_into(&mut settings.experts.shape);
-            (device.place(Experts::from_settings(&settings.experts)?)?, description)
+            // Before the training: one of the paper's size that it has not learnt yet costs the same.
+            let expected = setup.expected(&placeholder, &setup.all(), bars)?;
+            say(bars, &estimate_text(expected, &setup.options));
+            let (path, description) =
+                args.train(&setup.all(), &setup.settings, &|source| setup.reader.load(source), results.folder(), bars)?;
+            utf8(&path)?.clone_into(&mut setup.settings.experts.shape);
+            (setup.experts()?, description)
         }
-        "shipped" => (experts, "shipped (the paper's size, trained on simulated scans)".to_owned()),
-        other => (experts, other.to_owned()),
+        "shipped" => (placeholder, "shipped (the paper's size, trained on simulated scans)".to_owned()),
+        other => (placeholder, other.to_owned()),
     };
-    let mut also_placed = Vec::with_capacity(also.len());
-    for settings in also {
-        let experts = device.place(Experts::from_settings(&settings.experts)?)?;
-        also_placed.push((settings, experts));
-    }
-
-    let mut categories = Vec::with_capacity(datasets.len());
-    for (root, dataset) in &datasets {
-        let backbone_name = backbone.as_ref().map(|backbone| backbone.name());
-        let fingerprint = fingerprint(root, dataset, &settings, &experts, &also_placed, backbone_name, &options);
+    let also = setup.also_placed()?;
+    let mut found = Vec::with_capacity(setup.datasets.len());
+    for (root, dataset) in &setup.datasets {
+        let backbone = setup.backbone.as_ref().map(|backbone| backbone.name());
+        let fingerprint = fingerprint(root, dataset, &setup.settings, &experts, &also, backbone, &setup.options);
         let known = match results.load(&dataset.name, &fingerprint) {
             Err(ReproductionError::OtherResults { .. }) if args.force => None,
             known => known?,
         };
+        found.push((dataset, fingerprint, known));
+    }
+    let missing: Vec<&Dataset> =
+        found.iter().filter(|(_, _, known)| known.is_none()).map(|(dataset, _, _)| *dataset).collect();
+    if !missing.is_empty() && args.shape_expert != "train" {
+        let expected = setup.expected(&experts, &missing, bars)?;
+        say(bars, &estimate_text(expected, &setup.options));
+    }
+
+    let mut categories = Vec::with_capacity(found.len());
+    for (dataset, fingerprint, known) in found {
         if let Some(known) = known {
             tracing::info!("{}: measured before", dataset.name);
             categories.push(known);
             continue;
         }
         let job = CategoryJob {
-            laboratory: Laboratory { read, experts: &experts, progress: bars },
+            laboratory: Laboratory { read: &|source| setup.reader.load(source), experts: &experts, progress: bars },
             dataset,
-            settings: &settings,
-            options: &options,
-            backbone: backbone.as_ref(),
-            also: &also_placed,
+            settings: &setup.settings,
+            options: &setup.options,
+            backbone: setup.backbone.as_ref(),
+            also: &also,
             fingerprint,
         };
         let (mut result, sheets) = job.run()?;
-        device.check()?;
+        setup.device.check()?;
         results.save(&mut result, &sheets)?;
         categories.push(result);
     }
 
-    let name = args.root.canonicalize().unwrap_or_else(|_| args.root.clone());
-    let name = name.file_name().map_or_else(|| "dataset".into(), |name| name.to_string_lossy().into_owned());
-    let settings_toml = presets::to_toml(&settings)?;
-    let made = Made { dataset: name, shape_expert, settings_toml, reference_quirks: args.reference_quirks };
-    let reproduction = Reproduction::new(made, categories, &settings, &experts, options);
+    let made = Made {
+        dataset: folder_name(&args.root),
+        shape_expert,
+        settings_toml: presets::to_toml(&setup.settings)?,
+        reference_quirks: args.reference_quirks,
+    };
+    let reproduction = Reproduction::new(made, categories, &setup.settings, &experts, setup.options);
     reproduction.write(results.folder())?;
     if args.json {
         output::json(&json!({
@@ -202,6 +187,70 @@ pub fn run(args: &ReproduceArgs, bars: &Bars) -> Result<()> {
         }))
     } else {
         output::text(&summary(&reproduction, results.folder()))
+    }
+}
+
+/// Everything that is known before the work.
+struct Setup {
+    /// The paper's, changed as wished. The shape expert is one of the paper's size until it is trained.
+    settings: Settings,
+    options: Options,
+    /// The wanted categories with their folders.
+    datasets: Vec<(PathBuf, Dataset)>,
+    /// The colour network of the baselines, if they are wanted.
+    backbone: Option<Arc<Backbone>>,
+    device: Device,
+    /// Other presets.
+    also: Vec<Settings>,
+    reader: ScanReader,
+}
+
+impl Setup {
+    fn new(args: &ReproduceArgs) -> Result<Self> {
+        let mut settings = args.settings()?;
+        let options = args.options();
+        let datasets = args.datasets()?;
+        let colour = args.colour_weights()?;
+        if let Some(path) = &colour {
+            utf8(path)?.clone_into(&mut settings.experts.appearance);
+        }
+        settings.experts.shape = match args.shape_expert.as_str() {
+            "train" | "shipped" => SHIPPED.to_owned(),
+            other => other.to_owned(),
+        };
+        let backbone = match (options.has(Part::Baselines), &colour) {
+            (false, _) => None,
+            (true, None) => Some(Arc::new(Backbone::embedded())),
+            (true, Some(path)) => {
+                let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+                Some(Arc::new(Backbone::wide_resnet(&bytes, WIDE_RESNET)?))
+            }
+        };
+        let reader = args.scans.reader(settings.foreground.method)?;
+        let (device, also) = (args.device.open()?, args.also()?);
+        Ok(Self { settings, options, datasets, backbone, device, also, reader })
+    }
+
+    fn all(&self) -> Vec<&Dataset> {
+        self.datasets.iter().map(|(_, dataset)| dataset).collect()
+    }
+
+    /// The experts of the settings, on the device.
+    fn experts(&self) -> Result<Experts> {
+        self.device.place(Experts::from_settings(&self.settings.experts)?)
+    }
+
+    /// The other presets with their experts, on the device.
+    fn also_placed(&self) -> Result<Vec<(Settings, Experts)>> {
+        let place = |settings: &Settings| {
+            Ok((settings.clone(), self.device.place(Experts::from_settings(&settings.experts)?)?))
+        };
+        self.also.iter().map(place).collect()
+    }
+
+    fn expected(&self, experts: &Experts, datasets: &[&Dataset], bars: &Bars) -> Result<Estimate> {
+        let laboratory = Laboratory { read: &|source| self.reader.load(source), experts, progress: bars };
+        Ok(estimate(&laboratory, datasets, &self.settings, &self.options, self.backbone.as_ref(), &self.also)?)
     }
 }
 
@@ -301,7 +350,7 @@ impl ReproduceArgs {
 
     #[cfg(not(feature = "train"))]
     fn train(&self, _: &[&Dataset], _: &Settings, _: &ReadScan<'_>, _: &Path, _: &Bars) -> Result<(PathBuf, String)> {
-        bail!(
+        anyhow::bail!(
             "--shape-expert train: this program was built without training; in a checkout of the source run\n  cargo run --release --features train -- reproduce ...\nor take the built-in expert by --shape-expert shipped"
         )
     }
@@ -313,6 +362,12 @@ impl ReproduceArgs {
             output::text(&(estimate_text(expected, &self.options()) + "\n"))
         }
     }
+}
+
+/// The name of a folder, also of `.`.
+fn folder_name(folder: &Path) -> String {
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    folder.file_name().map_or_else(|| "dataset".into(), |name| name.to_string_lossy().into_owned())
 }
 
 fn utf8(path: &Path) -> Result<&str> {

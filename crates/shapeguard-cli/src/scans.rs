@@ -120,6 +120,21 @@ impl ScanReader {
         Ok(LoadedScan { scan, mask })
     }
 
+    /// The reader of one of several categories, whose masks lie in a folder of its name.
+    ///
+    /// # Errors
+    /// If there is no such folder.
+    pub fn of_category(&self, name: &str) -> Result<Self> {
+        let masks = self.masks.as_ref().map(|folder| folder.join(name));
+        if let Some(folder) = masks.as_ref().filter(|folder| !folder.is_dir()) {
+            bail!(
+                "--mask: expected a folder of masks for each category, found no {}; put the masks of {name} there",
+                folder.display()
+            );
+        }
+        Ok(Self { masks, ..self.clone() })
+    }
+
     /// Makes sure that no two scans would take the same mask.
     ///
     /// # Errors
@@ -266,6 +281,19 @@ mod tests {
         assert!(error.contains("no effect"), "{error}");
         let error = options.reader(ForegroundMethod::Mask).unwrap_err().to_string();
         assert!(error.contains("expected a folder of masks"), "{error}");
+    }
+
+    #[test]
+    fn each_of_several_categories_has_its_own_masks() {
+        let folder = tempfile::tempdir().unwrap();
+        touch(&folder.path().join("gear/000.png"));
+        let options = ScanOptions { mask: Some(folder.path().to_path_buf()), ..ScanOptions::default() };
+        let reader = options.reader(ForegroundMethod::Mask).unwrap();
+        assert_eq!(reader.of_category("gear").unwrap().masks, Some(folder.path().join("gear")));
+        let error = reader.of_category("cork").unwrap_err().to_string();
+        assert!(error.contains("cork; put the masks of cork there"), "{error}");
+        let without = ScanOptions::default().reader(ForegroundMethod::Plane).unwrap();
+        assert_eq!(without.of_category("cork").unwrap().masks, None);
     }
 
     #[test]

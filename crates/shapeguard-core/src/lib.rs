@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod patches;
 pub mod resample;
 pub mod residual_metric;
+pub mod routing;
 pub mod sample;
 pub mod scoring;
 pub mod seams;

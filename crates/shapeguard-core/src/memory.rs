@@ -88,15 +88,25 @@ impl DualMemory {
         }
     }
 
-    /// Keeps a share of the RGB features, rounded, but at least one: a greedy coreset, whose start and projection come from
-    /// `seed`. An SDF feature loses its links to those that go, and may be left with none.
-    pub fn thin_appearance(&mut self, share: f64, seed: u64) {
+    /// A greedy coreset of the RGB features, ascending: a share of the rows, rounded, but at least one. Its start and projection
+    /// come from `seed`.
+    pub fn appearance_coreset(&self, share: f64, seed: u64) -> Vec<u32> {
         let count = (self.appearance.rows() as f64 * share).round() as usize;
         if count >= self.appearance.rows() {
+            return (0..self.appearance.rows() as u32).collect();
+        }
+        let mut rows = greedy_coreset(&self.appearance, count, CORESET_DIM, seed).rows;
+        rows.sort_unstable();
+        rows
+    }
+
+    /// Keeps [`Self::appearance_coreset`] alone of the RGB features. An SDF feature loses its links to those that go, and may be
+    /// left with none.
+    pub fn thin_appearance(&mut self, share: f64, seed: u64) {
+        let kept = self.appearance_coreset(share, seed);
+        if kept.len() == self.appearance.rows() {
             return;
         }
-        let mut kept = greedy_coreset(&self.appearance, count, CORESET_DIM, seed).rows;
-        kept.sort_unstable();
         let mut new_row = vec![None; self.appearance.rows()];
         for (new, old) in (0u32..).zip(&kept) {
             new_row[*old as usize] = Some(new);

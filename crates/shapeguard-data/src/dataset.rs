@@ -74,6 +74,35 @@ impl Dataset {
     }
 }
 
+/// The scans below a folder: of one kind of part, or of several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Datasets {
+    /// A category, or a bare folder of scans.
+    One(Dataset),
+    /// The categories of a root, by name.
+    Several(Vec<Dataset>),
+}
+
+impl Datasets {
+    /// Finds the scans of a category, of a bare folder of scans, or of a root that holds at least two categories.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`].
+    pub fn open(path: &Path) -> Result<Self, DataError> {
+        let error = match Dataset::open(path) {
+            Ok(dataset) => return Ok(Self::One(dataset)),
+            Err(error @ DataError::NothingRecognised { .. }) => error,
+            Err(error) => return Err(error),
+        };
+        match category_roots(path) {
+            Ok(roots) if roots.len() > 1 => {
+                roots.iter().map(|root| Dataset::open(root)).collect::<Result<_, _>>().map(Self::Several)
+            }
+            _ => Err(error),
+        }
+    }
+}
+
 /// The categories of a dataset's root, sorted; the folder itself if it is a category.
 ///
 /// # Errors

@@ -5,7 +5,8 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use shapeguard_data::{
-    DataError, Dataset, GOOD, ReadOptions, ScanSource, TruthRule, category_roots, discover_scans, read_scan, read_truth,
+    DataError, Dataset, Datasets, GOOD, ReadOptions, ScanSource, TruthRule, category_roots, discover_scans, read_scan,
+    read_truth,
 };
 use support::{SIZE, golden, scan};
 
@@ -252,6 +253,25 @@ fn categories_of_a_root() {
     assert_eq!(category_roots(&scratch.path("bagel")).unwrap(), [scratch.path("bagel")]);
     let empty = Scratch::new();
     assert!(category_roots(&empty.path("")).unwrap_err().to_string().contains("train/good"));
+}
+
+#[test]
+fn a_root_of_several_categories_is_told_from_one_kind_of_part() {
+    let scratch = Scratch::category("bagel/");
+    let error = Datasets::open(&scratch.path("")).unwrap_err().to_string();
+    assert!(error.contains("the categories bagel: give one of them"), "one category is no root of several: {error}");
+    scratch.scan("apple/train/good", "0").put("README.md", "readme.txt");
+    let Datasets::Several(datasets) = Datasets::open(&scratch.path("")).unwrap() else { panic!("two categories") };
+    let counts: Vec<_> = datasets.iter().map(|dataset| (dataset.name.as_str(), dataset.train.len())).collect();
+    assert_eq!(counts, [("apple", 1), ("bagel", 3)]);
+    for one in ["bagel", "bagel/test/crack", "apple/train/good"] {
+        let Datasets::One(dataset) = Datasets::open(&scratch.path(one)).unwrap() else { panic!("{one} is one") };
+        assert_eq!(dataset, Dataset::open(&scratch.path(one)).unwrap());
+    }
+    // A category that is not whole is an error, not left out.
+    std::fs::create_dir_all(scratch.path("cherry/train/good")).unwrap();
+    assert!(Datasets::open(&scratch.path("")).unwrap_err().to_string().contains("cherry"));
+    assert!(matches!(Datasets::open(&scratch.path("nowhere")).unwrap_err(), DataError::Read { .. }));
 }
 
 #[test]

@@ -13,7 +13,6 @@ use shapeguard::experts::Experts;
 use shapeguard::pipeline::truth_at_map_size;
 use shapeguard::report::MapScale;
 use shapeguard_core::alignment::{Alignment, AlignmentStatistics};
-use shapeguard_core::coreset::greedy_coreset;
 use shapeguard_core::fusion::{AnomalyMaps, fuse_with, sample_scores};
 use shapeguard_core::grid::{Mask, ScoreMap};
 use shapeguard_core::memory::{DualMemory, SampleFeatures};
@@ -27,9 +26,6 @@ use crate::error::ReproductionError;
 use crate::measures::{Measures, Scored, measure};
 use crate::sheets::Sheet;
 use crate::variant::{Banks, CORESET_SHARE, Dictionary, Variant, compare};
-
-/// Dimensions in which the coreset's distances are computed (as the baselines').
-const CORESET_DIMENSIONS: usize = 128;
 
 /// Reads scans.
 pub type ReadScan<'a> = dyn Fn(&ScanSource) -> Result<LoadedScan, DataError> + Sync + 'a;
@@ -280,9 +276,7 @@ impl Laboratory<'_> {
         let wants_coreset = variants.iter().any(|variant| variant.dictionary == Dictionary::Coreset);
         let mut banks = Banks { coreset: Vec::new(), memory };
         if wants_coreset {
-            let count = (banks.memory.appearance.rows() as f64 * CORESET_SHARE).ceil() as usize;
-            banks.coreset = greedy_coreset(&banks.memory.appearance, count, CORESET_DIMENSIONS, settings.seed).rows;
-            banks.coreset.sort_unstable();
+            banks.coreset = banks.memory.appearance_coreset(CORESET_SHARE, settings.seed);
         }
         self.progress.begin(&format!("{}: alignment", dataset.name), kept.len());
         let scored: Vec<Vec<SampleScores>> = in_chunks(&kept, |(index, patches, features)| {

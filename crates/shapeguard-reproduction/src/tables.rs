@@ -137,11 +137,11 @@ impl Reproduction {
             by_category(&categories, &origin, Figure::IAuroc),
             by_category(&categories, &origin, Figure::Aupro03),
             limits(&categories, &origin),
-            cost(&categories, experts),
+            cost(&categories, experts, &origin),
             points_per_patch(&categories, &origin),
             channels(&categories, &origin),
             coding(&categories, &origin),
-            fired(&categories),
+            fired(&categories, &origin),
         ];
         Self {
             program_version: env!("CARGO_PKG_VERSION"),
@@ -355,7 +355,7 @@ fn limits(categories: &[CategoryResult], origin: &Origin) -> Option<Table> {
 }
 
 /// Table 3.
-fn cost(categories: &[CategoryResult], experts: &Experts) -> Option<Table> {
+fn cost(categories: &[CategoryResult], experts: &Experts, origin: &Origin) -> Option<Table> {
     let published = PUBLISHED.cost.iter().map(|row| Row {
         name: row.method.clone(),
         kind: RowKind::Published,
@@ -389,7 +389,10 @@ fn cost(categories: &[CategoryResult], experts: &Experts) -> Option<Table> {
             ],
         });
     }
+    let timed =
+        format!("features searched of all test scans, seconds of {} of each category", origin.options.timing_scans);
     let mut notes = vec![
+        experts_note(origin, &timed),
         "Seconds of wall clock, one sample after another with all threads of this machine, from the decoded scan to the maps without the foreground's removal; the published ones are another machine's.".to_owned(),
         "The published full bank is all 784 cells of each training sample, background included; ours keeps the cells that some patch uses. The first share is of the former, the second of the latter.".to_owned(),
     ];
@@ -600,7 +603,7 @@ fn coding(categories: &[CategoryResult], origin: &Origin) -> Option<Table> {
 }
 
 /// Which expert's map is the higher one at a scan's highest place.
-fn fired(categories: &[CategoryResult]) -> Option<Table> {
+fn fired(categories: &[CategoryResult], origin: &Origin) -> Option<Table> {
     let share = |category: &CategoryResult, is_good: bool| {
         let scans: Vec<bool> = category
             .scans
@@ -626,7 +629,10 @@ fn fired(categories: &[CategoryResult]) -> Option<Table> {
     Some(Table {
         id: "fired",
         title: "Which expert fires".into(),
-        notes: vec!["Share of the scans on whose fused map the highest place is the shape expert's.".into()],
+        notes: vec![
+            experts_note(origin, &all_scans(categories)),
+            "Share of the scans on whose fused map the highest place is the shape expert's.".into(),
+        ],
         header: ["category", "defective scans", "good scans"].map(Into::into).into(),
         rows,
     })

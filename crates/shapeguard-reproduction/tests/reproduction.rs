@@ -185,7 +185,7 @@ fn sizes_and_seconds_are_those_of_the_banks() {
     let sizes = &result.sizes;
     assert_eq!((sizes.samples, sizes.all_cells), (3, 3 * 784));
     assert_eq!(sizes.searched["full-bank"], sizes.appearance as f64);
-    assert_eq!(sizes.searched["coreset"], (sizes.appearance as f64 * 0.1).ceil());
+    assert_eq!(sizes.searched["coreset"], (sizes.appearance as f64 * 0.1).round());
     assert!(sizes.searched["shape-guided"] <= sizes.appearance as f64 && sizes.searched["shape-guided"] > 100.0);
     assert_eq!(result.seconds.keys().collect::<Vec<_>>(), ["coreset", "full-bank", "shape-guided"]);
     assert!(result.seconds.values().all(|seconds| *seconds > 0.0) && result.mean_patches.unwrap() > 50.0);

@@ -1,7 +1,7 @@
 //! What inspecting and fitting cost on this machine, stage by stage, beside what the machine can do at most
 //! (docs/performance.md).
 //!
-//! The stages are the product's own public functions, in the order in which [`Detector::inspect`] calls them. A stage is
+//! The stages are the product's own public functions, in the order in which an inspection calls them. A stage is
 //! repeated until it took long enough to be timed. Wall time is what a line waits for; CPU time is what comparisons are
 //! made of, since it hardly depends on what else the machine does.
 
@@ -18,12 +18,15 @@ use shapeguard_core::fusion::{fuse_with, sample_scores};
 use shapeguard_core::memory::SampleFeatures;
 use shapeguard_core::patches::extract_patches;
 use shapeguard_core::resample::resample_with;
+use shapeguard_core::routing::descriptor;
 use shapeguard_core::scoring::{
     LeaveOut, cell_residuals, dictionary, raw_scores, rebuild_features, score_maps_with, shape_neighbours,
 };
 
-use crate::detector::{Detector, LoadedScan};
+use crate::detector::LoadedScan;
+use crate::model::Model;
 use crate::pipeline::NotJudged;
+use crate::routed::RoutedInspection;
 
 pub use machine::Machine;
 pub use meter::{Cost, measure, measure_once, peak_memory_bytes};
@@ -56,7 +59,7 @@ impl StageCost {
 pub struct InspectionCost {
     /// The stages, in their order.
     pub stages: Vec<StageCost>,
-    /// [`Detector::inspect`] as a whole, the scan being in memory.
+    /// [`Model::inspect`] as a whole, the scan being in memory.
     pub whole: Cost,
     /// Points of the part.
     pub points: usize,
@@ -79,11 +82,14 @@ impl InspectionCost {
     }
 }
 
-/// Measures the inspection of a scan.
+/// Measures the inspection of a scan, compared with the category that it is routed to.
 ///
 /// # Errors
 /// If the scan cannot be judged.
-pub fn inspection_cost(detector: &Detector, loaded: &LoadedScan) -> Result<InspectionCost, NotJudged> {
+pub fn inspection_cost(model: &Model, loaded: &LoadedScan) -> Result<InspectionCost, NotJudged> {
+    let RoutedInspection { detector, outcome, .. } = model.inspect(loaded, None);
+    outcome?;
+    let detector = detector.expect("what was judged was compared with a category");
     let (settings, experts, memory) = (detector.settings(), detector.experts(), detector.memory());
     let (quirks, everything) = (settings.reference_quirks, LeaveOut::Nothing);
     let mut stages = Vec::new();
@@ -113,6 +119,10 @@ pub fn inspection_cost(detector: &Detector, loaded: &LoadedScan) -> Result<Inspe
     let (appearance, cost) = measure(SECONDS_PER_STAGE, || experts.appearance.describe(&sample.rgb));
     push("colour network", cost, experts.appearance.multiply_adds(sample.side()));
     let features = SampleFeatures { shape, appearance, patch_cells };
+    if let Model::Routed(routed) = model {
+        let (_, cost) = measure(SECONDS_PER_STAGE, || routed.router().route(&descriptor(&features)));
+        push("routing", cost, None);
+    }
 
     let ((neighbours, rebuilt), cost) = measure(SECONDS_PER_STAGE, || {
         let neighbours = shape_neighbours(&features.shape, memory, &*experts.search, &settings.memory, everything);
@@ -150,7 +160,7 @@ pub fn inspection_cost(detector: &Detector, loaded: &LoadedScan) -> Result<Inspe
     });
     push("fusion, scores", cost, None);
 
-    let (_, whole) = measure(SECONDS_PER_STAGE, || detector.inspect(loaded));
+    let (_, whole) = measure(SECONDS_PER_STAGE, || model.inspect(loaded, None).outcome);
     Ok(InspectionCost {
         stages,
         whole,

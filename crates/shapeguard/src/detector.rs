@@ -14,6 +14,7 @@ use shapeguard_core::memory::{DualMemory, SampleFeatures};
 use shapeguard_core::patches::PatchSet;
 use shapeguard_core::resample::Sample;
 use shapeguard_core::residual_metric::ResidualMetric;
+use shapeguard_core::routing::descriptor;
 use shapeguard_core::sample::Scan;
 use shapeguard_core::scoring::{LeaveOut, RawScores, raw_scores, score_maps_with};
 use shapeguard_core::seams::Progress;
@@ -75,6 +76,15 @@ pub struct FitInputs<'a, I> {
     pub validation: &'a [I],
     /// Leave out scans that cannot be used, instead of refusing to fit.
     pub skip_unusable: bool,
+}
+
+/// A detector, and what a model for several categories learns besides from the scans that it was fitted to.
+#[derive(Debug)]
+pub struct FittedCategory {
+    /// The detector.
+    pub detector: Detector,
+    /// What routing sees of each good scan, training first, `[scans, d]` (docs/method.md, "Routing").
+    pub descriptors: Matrix,
 }
 
 /// Why a single scan cannot be used.
@@ -201,17 +211,26 @@ impl Detector {
         experts: Experts,
         progress: &dyn Progress,
     ) -> Result<Self, FitError> {
+        Self::fit_category(inputs, load, describe, settings, experts, progress).map(|fitted| fitted.detector)
+    }
+
+    /// As [`Self::fit`], for a model of several categories ([`RoutedDetector::new`](crate::routed::RoutedDetector::new)).
+    ///
+    /// # Errors
+    /// As [`Self::fit`].
+    pub fn fit_category<I: Sync>(
+        inputs: FitInputs<'_, I>,
+        load: impl Fn(&I) -> Result<LoadedScan, DataError> + Sync,
+        describe: impl Fn(&I) -> String + Sync,
+        settings: Settings,
+        experts: Experts,
+        progress: &dyn Progress,
+    ) -> Result<FittedCategory, FitError> {
         crate::presets::check(&settings).map_err(|message| FitError::Settings { message })?;
         // Before the long work: whatever turns out unusable, there won't be more good scans than these.
         let rate = settings.threshold.false_reject_rate;
-        let (needed, found) = (Threshold::samples_needed(rate), inputs.train.len() + inputs.validation.len());
-        if inputs.train.len() < 2 {
-            return Err(FitError::TooFewScans { found: inputs.train.len() });
-        }
-        if found < needed {
-            let attainable = 1.0 / (found as f64 + 1.0);
-            return Err(ThresholdError::TooFewSamples { rate, needed, found, attainable }.into());
-        }
+        check_counts(inputs.train.len(), inputs.validation.len(), rate)?;
+        let needed = Threshold::samples_needed(rate);
 
         let mut unusable = Vec::new();
         let mut read = |stage: &str, scans: &[I]| {
@@ -253,6 +272,8 @@ impl Detector {
             return Err(FitError::TooFewScans { found: train.len() });
         }
 
+        let descriptors: Vec<Vec<f32>> =
+            train.iter().chain(&validation).map(|scan| descriptor(&scan.features)).collect();
         let mut memory = DualMemory::default();
         let mut data = Sha256::new();
         for scan in &train {
@@ -351,7 +372,10 @@ impl Detector {
             data_sha256: crate::hex(&data.finalize()),
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        Ok(Self { settings, experts, memory, alignment, threshold, good_peak, provenance })
+        let dims = 2 * experts.appearance.feature_dim();
+        let descriptors = Matrix::from_vec(descriptors.len(), dims, descriptors.concat());
+        let detector = Self { settings, experts, memory, alignment, threshold, good_peak, provenance };
+        Ok(FittedCategory { detector, descriptors })
     }
 
     /// Judges a scan.
@@ -359,7 +383,14 @@ impl Detector {
     /// # Errors
     /// If no part is found or it is too small: then the scan is *not judged*, which is never the same as good.
     pub fn inspect(&self, loaded: &LoadedScan) -> Result<Inspection, NotJudged> {
-        let prepared = self.experts.prepare(loaded, &self.settings)?;
+        self.judge(self.experts.prepare(loaded, &self.settings)?)
+    }
+
+    /// Judges a scan that was prepared by this detector's experts and settings.
+    ///
+    /// # Errors
+    /// If a score is no number: then the scan is *not judged*.
+    pub fn judge(&self, prepared: PreparedScan) -> Result<Inspection, NotJudged> {
         let mut seconds = prepared.seconds;
         let mut watch = Stopwatch::start();
         let PreparedScan { sample, patches, features, warnings, .. } = prepared;
@@ -457,6 +488,22 @@ impl Experts {
     ) -> RawScores {
         raw_scores(features, patches, memory, &*self.shape, &*self.search, &settings.memory, leave_out)
     }
+}
+
+/// Makes sure that there are scans enough to fit to, for a wished false-reject rate.
+///
+/// # Errors
+/// If not.
+pub fn check_counts(train: usize, validation: usize, false_reject_rate: f64) -> Result<(), FitError> {
+    if train < 2 {
+        return Err(FitError::TooFewScans { found: train });
+    }
+    let (rate, needed, found) = (false_reject_rate, Threshold::samples_needed(false_reject_rate), train + validation);
+    if found < needed {
+        let attainable = 1.0 / (found as f64 + 1.0);
+        return Err(ThresholdError::TooFewSamples { rate, needed, found, attainable }.into());
+    }
+    Ok(())
 }
 
 /// The training samples that the alignment is computed on: all, or a seeded choice; ascending.

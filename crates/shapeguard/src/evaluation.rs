@@ -1,5 +1,7 @@
 //! Evaluation: the metrics of docs/method.md, "Metrics", for RGB, SDF and fused, in all and per defect kind.
 
+pub mod routed;
+
 use rayon::prelude::*;
 use serde::Serialize;
 use shapeguard_core::calibration::ThresholdBasis;
@@ -10,7 +12,7 @@ use shapeguard_core::seams::Progress;
 use shapeguard_data::DataError;
 
 use crate::detector::{Detector, Inspection, LoadedScan, Verdict};
-use crate::pipeline::{StageSeconds, truth_at_map_size};
+use crate::pipeline::{NotJudged, StageSeconds, truth_at_map_size};
 
 /// The name of the defect-free kind.
 pub const GOOD: &str = "good";
@@ -205,6 +207,22 @@ pub fn evaluate<I: Sync>(
     watch: impl Fn(usize, &LabelledScan, &Inspection) + Sync,
     progress: &dyn Progress,
 ) -> Result<Evaluation, DataError> {
+    let inspect = |_, loaded: &LoadedScan| detector.inspect(loaded);
+    evaluate_by(detector, inspect, inputs, load, name, kind, watch, progress)
+}
+
+/// As [`evaluate`], with an inspection that also learns the scan's position among the inputs.
+#[expect(clippy::too_many_arguments, reason = "what evaluation takes, and the inspection")]
+fn evaluate_by<I: Sync>(
+    detector: &Detector,
+    inspect: impl Fn(usize, &LoadedScan) -> Result<Inspection, NotJudged> + Sync,
+    inputs: &[I],
+    load: impl Fn(&I) -> Result<LabelledScan, LoadFault> + Sync,
+    name: impl Fn(&I) -> String + Sync,
+    kind: impl Fn(&I) -> String + Sync,
+    watch: impl Fn(usize, &LabelledScan, &Inspection) + Sync,
+    progress: &dyn Progress,
+) -> Result<Evaluation, DataError> {
     progress.begin("Inspecting test scans", inputs.len());
     let indexed: Vec<(usize, &I)> = inputs.iter().enumerate().collect();
     let outcomes = crate::detector::in_chunks(&indexed, |(index, input)| -> Result<_, DataError> {
@@ -227,7 +245,7 @@ pub fn evaluate<I: Sync>(
         if let Some(truth) = labelled.truth.as_ref().filter(|truth| truth.size() != size) {
             return Err(DataError::MaskSize { path: name(input).into(), expected: size, found: truth.size() });
         }
-        let outcome = detector.inspect(&labelled.loaded);
+        let outcome = inspect(*index, &labelled.loaded);
         let result = match outcome {
             Ok(inspection) => {
                 watch(*index, &labelled, &inspection);

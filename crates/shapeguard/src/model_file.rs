@@ -3,9 +3,10 @@
 //! The safetensors metadata holds one key, `shapeguard`, with the header as JSON; the tensors hold the banks, the
 //! links, the alignment, the threshold's scores and, where they aren't built in, the experts' own weight files.
 //! Nothing in a file is trusted: format, version, sizes, links and a digest over all tensors are checked before
-//! anything is used.
+//! anything is used. A model for several categories is another format, which holds such a file for each (`routed.rs`).
 
 mod container;
+mod routed;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,8 +26,10 @@ use shapeguard_data::atomic_write;
 
 use crate::detector::{Detector, Provenance};
 use crate::experts::{ExpertIdentity, Experts, ExpertsError};
+use crate::model::Model;
 use crate::presets;
-use container::{Container, Fault, Tensor, Tensors, Values, digest};
+use container::{Container, Draft, Fault, Tensor, Tensors, Values, digest};
+pub use routed::{ROUTED_VERSION, RoutedHeader, save_routed};
 
 /// What a header says it is.
 const FORMAT: &str = "shapeguard-model";
@@ -84,6 +87,26 @@ pub enum ModelFileError {
         /// Its version.
         found: u64,
     },
+    /// Written by a newer program, as a model for several categories.
+    #[error(
+        "{path}: the model for several categories has version {found}, this program reads up to version {ROUTED_VERSION}; update Shapeguard"
+    )]
+    NewerRouted {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+    },
+    /// A model for several categories, where one for a single kind of part is wanted.
+    #[error(
+        "{path}: the model knows several kinds of parts ({categories}), expected one; take `model_file::load_model`, or a model that was fitted to one category"
+    )]
+    Several {
+        /// The file.
+        path: PathBuf,
+        /// The categories that it says it has.
+        categories: String,
+    },
     /// Its experts are not at hand.
     #[error("{path}: {source}")]
     Experts {
@@ -128,9 +151,30 @@ struct AnyHeader {
 /// If the file exists and `overwrite` is off, or cannot be written; then nothing is left behind. If the detector's
 /// settings are out of range.
 pub fn save(detector: &Detector, path: &Path, overwrite: bool) -> Result<(), ModelFileError> {
+    let draft = draft(detector, tensors_of(detector), path)?;
+    atomic_write(path, overwrite, |file| draft.write(file))?;
+    Ok(())
+}
+
+/// Writes a model of either kind. The same model gives the same bytes.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_model(model: &Model, path: &Path, overwrite: bool) -> Result<(), ModelFileError> {
+    match model {
+        Model::Single(detector) => save(detector, path, overwrite),
+        Model::Routed(routed) => save_routed(routed, path, overwrite),
+    }
+}
+
+/// A detector's container with these of its tensors, to be written to `path` or into a file there.
+fn draft<'a>(
+    detector: &'a Detector,
+    tensors: BTreeMap<&'static str, Tensor<'a>>,
+    path: &Path,
+) -> Result<Draft<'a>, ModelFileError> {
     let settings = |message: String| ModelFileError::Settings { path: path.into(), message };
     presets::check(&detector.settings).map_err(settings)?;
-    let tensors = tensors_of(detector);
     let header = Header {
         format: FORMAT.into(),
         version: VERSION,
@@ -143,8 +187,7 @@ pub fn save(detector: &Detector, path: &Path, overwrite: bool) -> Result<(), Mod
         tensors_sha256: digest(&tensors),
     };
     let header = serde_json::to_string(&header).map_err(|error| settings(error.to_string()))?;
-    atomic_write(path, overwrite, |file| container::write(file, header, &tensors))?;
-    Ok(())
+    Draft::new(header, tensors).map_err(|source| ModelFileError::Io { path: path.into(), source })
 }
 
 fn tensors_of(detector: &Detector) -> BTreeMap<&'static str, Tensor<'_>> {
@@ -176,13 +219,17 @@ fn tensors_of(detector: &Detector) -> BTreeMap<&'static str, Tensor<'_>> {
     if let Some(metric) = &memory.appearance_metric {
         tensors.insert(RGB_RESIDUAL_METRIC, bank(metric.whitening()));
     }
-    let experts = &detector.experts;
-    for (name, file) in [(SHAPE_EXPERT_FILE, &experts.shape_file), (APPEARANCE_EXPERT_FILE, &experts.appearance_file)] {
-        if let Some(bytes) = file {
-            tensors.insert(name, Tensor::list(Values::U8((&**bytes).into())));
-        }
-    }
+    tensors.extend(expert_files(&detector.experts));
     tensors
+}
+
+/// The weight files of the experts that are not built in.
+fn expert_files(experts: &Experts) -> BTreeMap<&'static str, Tensor<'_>> {
+    let files = [(SHAPE_EXPERT_FILE, &experts.shape_file), (APPEARANCE_EXPERT_FILE, &experts.appearance_file)];
+    files
+        .into_iter()
+        .filter_map(|(name, file)| Some((name, Tensor::list(Values::U8(file.as_deref()?.into())))))
+        .collect()
 }
 
 fn bank(features: &Matrix) -> Tensor<'_> {
@@ -194,9 +241,35 @@ fn bank(features: &Matrix) -> Tensor<'_> {
 /// # Errors
 /// If the file is truncated, damaged, foreign, from a newer program, or needs experts that are not at hand.
 pub fn load(path: &Path) -> Result<Detector, ModelFileError> {
-    let invalid = |message: String| ModelFileError::Invalid { path: path.into(), message };
     let (container, header) = open(path)?;
+    read(container, header, path, None)
+}
+
+/// Reads a model of either kind.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_model(path: &Path) -> Result<Model, ModelFileError> {
+    let container = Container::open(path).map_err(|fault| at(path, fault))?;
+    if routed::is_routed(&container) {
+        return routed::load(container, path).map(Model::Routed);
+    }
+    let header = header(&container, path)?;
+    read(container, header, path, None).map(|detector| Model::Single(detector.into()))
+}
+
+/// Reads the tensors of a container whose header was read. With `experts` they are those of a model that this one is a part of.
+fn read(
+    container: Container,
+    header: Header,
+    path: &Path,
+    experts: Option<&Experts>,
+) -> Result<Detector, ModelFileError> {
+    let invalid = |message: String| ModelFileError::Invalid { path: path.into(), message };
     let layout = Layout::of(&container, &header).map_err(invalid)?;
+    if experts.is_some() && [SHAPE_EXPERT_FILE, APPEARANCE_EXPERT_FILE].iter().any(|name| container.has(name)) {
+        return Err(invalid("a category has an expert's weights of its own, which the whole model shares".into()));
+    }
     let (mut tensors, found) = container.read_all().map_err(|fault| at(path, fault))?;
     if found != header.tensors_sha256 {
         return Err(invalid("its content does not have the digest that its header states".into()));
@@ -205,14 +278,10 @@ pub fn load(path: &Path) -> Result<Detector, ModelFileError> {
     let threshold = threshold(&mut tensors, &header).map_err(invalid)?;
     let alignment = alignment(&mut tensors, &header).map_err(invalid)?;
     let [good_peak] = values(&mut tensors, "good_peak").map_err(invalid)?;
-    let mut file = |name| layout.experts.contains(&Some(name)).then(|| tensors.bytes(name)).transpose();
-    let experts = Experts::restore(
-        &header.shape_expert,
-        file(SHAPE_EXPERT_FILE).map_err(invalid)?,
-        &header.appearance_expert,
-        file(APPEARANCE_EXPERT_FILE).map_err(invalid)?,
-    )
-    .map_err(|source| ModelFileError::Experts { path: path.into(), source: source.into() })?;
+    let experts = match experts {
+        Some(experts) => experts.clone(),
+        None => restore_experts(&mut tensors, &header.shape_expert, &header.appearance_expert, path)?,
+    };
     for (name, bank, expert) in [
         ("SDF", memory.shape.cols(), experts.shape.feature_dim()),
         ("RGB", memory.appearance.cols(), experts.appearance.feature_dim()),
@@ -223,6 +292,22 @@ pub fn load(path: &Path) -> Result<Detector, ModelFileError> {
     }
     let Header { settings, provenance, .. } = header;
     Ok(Detector { settings, experts, memory, alignment, threshold, good_peak, provenance })
+}
+
+/// The experts of a model: built in, or from these tensors.
+fn restore_experts(
+    tensors: &mut Tensors,
+    shape: &ExpertIdentity,
+    appearance: &ExpertIdentity,
+    path: &Path,
+) -> Result<Experts, ModelFileError> {
+    let mut file = |name| {
+        let bytes = tensors.has(name).then(|| tensors.bytes(name)).transpose();
+        bytes.map_err(|message| ModelFileError::Invalid { path: path.into(), message })
+    };
+    let (shape_file, appearance_file) = (file(SHAPE_EXPERT_FILE)?, file(APPEARANCE_EXPERT_FILE)?);
+    Experts::restore(shape, shape_file, appearance, appearance_file)
+        .map_err(|source| ModelFileError::Experts { path: path.into(), source: source.into() })
 }
 
 /// Reads only the header.
@@ -251,6 +336,9 @@ fn header(container: &Container, path: &Path) -> Result<Header, ModelFileError> 
     let damaged = |error: serde_json::Error| invalid(format!("its header is damaged ({error})"));
     let text = container.header().map_err(invalid)?;
     let any: AnyHeader = serde_json::from_str(text).map_err(damaged)?;
+    if let Some(categories) = routed::categories_of(container) {
+        return Err(ModelFileError::Several { path: path.into(), categories: categories.join(", ") });
+    }
     if any.format != FORMAT {
         return Err(invalid(format!("expected the format {FORMAT:?}, found {:?}", any.format)));
     }
@@ -335,8 +423,6 @@ fn add_settings<const N: usize>(
 struct Layout {
     sdf_bank: [usize; 2],
     rgb_bank: [usize; 2],
-    /// The embedded experts' tensors.
-    experts: [Option<&'static str>; 2],
 }
 
 impl Layout {
@@ -399,7 +485,7 @@ impl Layout {
         };
         match container.names().into_iter().find(|name| !is_known(name)) {
             Some(name) => Err(format!("it holds the tensor {name:?}, which no model has")),
-            None => Ok(Self { sdf_bank, rgb_bank, experts }),
+            None => Ok(Self { sdf_bank, rgb_bank }),
         }
     }
 }

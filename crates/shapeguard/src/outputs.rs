@@ -13,8 +13,10 @@ use shapeguard_core::sample::Scan;
 use shapeguard_data::{DataError, ScanSource, write_coloured_ply, write_rgb_png};
 
 use crate::detector::{Detector, Inspection, Verdict};
+use crate::model::Model;
 use crate::pictures;
 use crate::pipeline::{StageSeconds, map_at_scan_size};
+use crate::routed::RoutedInspection;
 
 /// Folders that tell what kind of file is in them, not what is wrong with the part.
 const MODALITY_FOLDERS: [&str; 6] = ["xyz", "depth", "pcd", "ply", "npz", "clouds"];
@@ -46,18 +48,22 @@ impl fmt::Display for RecordVerdict {
 pub struct ScanRecord {
     /// The scan's cloud, as it was found.
     pub scan: String,
+    /// What part it shows; only of a model for several categories.
+    #[serde(flatten)]
+    pub category: Option<CategoryRecord>,
     /// The verdict.
     pub verdict: RecordVerdict,
-    /// The fused score, which the verdict is made of; `None` if the scan was not judged, as are all options below.
+    /// The fused score, which the verdict is made of; `None` if the scan was not judged, as are all options below, but for the
+    /// threshold of a scan whose category is known.
     pub score: Option<f32>,
-    /// The score above which a scan is rejected.
-    pub threshold: f32,
+    /// The score above which a scan of its category is rejected.
+    pub threshold: Option<f32>,
     /// Share of good parts that score at least as high.
     pub p_value: Option<f64>,
     /// The false-reject rate that the threshold was made for.
     pub false_reject_rate: f64,
     /// What it was made of.
-    pub threshold_basis: ThresholdBasis,
+    pub threshold_basis: Option<ThresholdBasis>,
     /// The scores of the experts, and of both.
     pub scores: Option<RecordScores>,
     /// Where the fused map is highest.
@@ -73,6 +79,35 @@ pub struct ScanRecord {
     pub files: Option<OutputFiles>,
     /// Wall-clock time of each stage.
     pub seconds: Option<RecordSeconds>,
+}
+
+/// What part a scan shows, for a record.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CategoryRecord {
+    /// The category that it was compared with, given or routed to; `None` of an unknown part, and where no part was found.
+    pub category: Option<String>,
+    /// How sure that is, or how probable the nearest category is for an unknown part (docs/method.md, "Routing"); `None` if the
+    /// scan was not routed.
+    pub confidence: Option<f32>,
+    /// The nearest category of a scan that was routed.
+    pub nearest_category: Option<String>,
+    /// How far that is, 1 being typical of its good scans.
+    pub distance: Option<f32>,
+}
+
+impl CategoryRecord {
+    /// Of what a model says; `None` for a model of a single kind of part.
+    fn of(model: &Model, inspection: &RoutedInspection<'_>) -> Option<Self> {
+        let Model::Routed(routed) = model else { return None };
+        let name = |detector: &Detector| detector.provenance().name.clone();
+        let route = inspection.route.as_ref();
+        Some(Self {
+            category: inspection.detector.map(name),
+            confidence: route.map(|route| route.confidence),
+            nearest_category: route.map(|route| name(&routed.detectors()[route.nearest])),
+            distance: route.map(|route| route.distance),
+        })
+    }
 }
 
 /// The scores of a record.
@@ -99,8 +134,32 @@ pub struct RecordSeconds {
 }
 
 impl ScanRecord {
-    /// The record of a scan that was judged; the caller adds what it knows of files and time.
-    pub fn judged(name: String, scan: &Scan, inspection: &Inspection, detector: &Detector) -> Self {
+    /// The record of a scan that was read; the caller adds what it knows of files and time.
+    pub fn of(name: String, scan: &Scan, inspection: &RoutedInspection<'_>, model: &Model) -> Self {
+        let record =
+            Self { category: CategoryRecord::of(model, inspection), ..Self::empty(name, inspection.detector, model) };
+        match &inspection.outcome {
+            Ok(judged) => record.judged(scan, judged),
+            Err(reason) => Self { reason: Some(reason.to_string()), ..record },
+        }
+    }
+
+    /// The record of a scan that cannot be read; `given` is the category that it should be compared with, if that was said.
+    pub fn not_read(name: String, reason: String, given: Option<&Detector>, model: &Model) -> Self {
+        let only = match model {
+            Model::Single(detector) => Some(&**detector),
+            Model::Routed(_) => given,
+        };
+        let category = matches!(model, Model::Routed(_)).then(|| CategoryRecord {
+            category: given.map(|detector| detector.provenance().name.clone()),
+            confidence: None,
+            nearest_category: None,
+            distance: None,
+        });
+        Self { reason: Some(reason), category, ..Self::empty(name, only, model) }
+    }
+
+    fn judged(self, scan: &Scan, inspection: &Inspection) -> Self {
         let scores = &inspection.scores;
         Self {
             verdict: match inspection.verdict {
@@ -114,25 +173,23 @@ impl ScanRecord {
             patches: Some(inspection.patches),
             warnings: inspection.warnings.iter().map(ToString::to_string).collect(),
             seconds: Some(RecordSeconds { stages: inspection.seconds, ..RecordSeconds::default() }),
-            ..Self::empty(name, detector)
+            ..self
         }
     }
 
-    /// The record of a scan that cannot be read or judged.
-    pub fn not_judged(name: String, reason: String, detector: &Detector) -> Self {
-        Self { reason: Some(reason), ..Self::empty(name, detector) }
-    }
-
-    fn empty(scan: String, detector: &Detector) -> Self {
-        let threshold = detector.threshold();
+    /// `detector` is that of the scan's category, if it is known.
+    fn empty(scan: String, detector: Option<&Detector>, model: &Model) -> Self {
+        let threshold = detector.map(Detector::threshold);
         Self {
             scan,
+            category: None,
             verdict: RecordVerdict::NotJudged,
             score: None,
-            threshold: threshold.score,
+            threshold: threshold.map(|threshold| threshold.score),
             p_value: None,
-            false_reject_rate: threshold.false_reject_rate,
-            threshold_basis: threshold.basis,
+            // All categories were fitted for one rate.
+            false_reject_rate: model.detectors()[0].threshold().false_reject_rate,
+            threshold_basis: threshold.map(|threshold| threshold.basis),
             scores: None,
             peak: None,
             patches: None,

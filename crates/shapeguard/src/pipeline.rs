@@ -35,6 +35,20 @@ pub enum NotJudged {
     /// The part cannot be cut into patches.
     #[error(transparent)]
     Patches(#[from] PatchError),
+    /// A part of no category that the model knows.
+    #[error(
+        "unknown part: nearest is {nearest}, at {distance:.2} times the distance that is typical of its good scans, expected at most {limit}; the model knows {known}; give the category if it is one of these, else fit a model that knows the part"
+    )]
+    UnknownPart {
+        /// The nearest category.
+        nearest: String,
+        /// How far it is.
+        distance: f32,
+        /// How far it may be.
+        limit: f32,
+        /// All categories of the model.
+        known: String,
+    },
     /// A score is not a number: a bug, or damaged weights.
     #[error("the score is not a finite number ({score}); check the model with `shapeguard info`, and on a GPU the log")]
     NotFinite {

@@ -22,6 +22,7 @@ use shapeguard_reproduction::study::ReadScan;
 use shapeguard_train::{EncoderInput, Schedule, Trainer, TrainingData, TrainingSettings};
 
 use super::say;
+use crate::output::counted;
 use crate::progress::Bars;
 use crate::train_expert::{patches_of, train};
 
@@ -92,9 +93,9 @@ impl Plan {
         announce(&trainer, &data, bars)?;
         train(&mut trainer, &data, Some(&checkpoint), Duration::from_secs_f64(60.0 * CHECKPOINT_MINUTES), None, bars)?;
         let description = format!(
-            "trained here ({SCANS_PER_CATEGORY} scans of each of {} categories, {} steps, loss {:.4})",
-            datasets.len(),
-            trainer.steps_done(),
+            "trained here (up to {SCANS_PER_CATEGORY} scans of each category, {} in all; {}, loss {:.4})",
+            chosen.len(),
+            counted(trainer.steps_done(), "step"),
             trainer.smoothed_loss()
         );
         let provenance =
@@ -175,8 +176,9 @@ fn announce(trainer: &Trainer, data: &TrainingData, bars: &Bars) -> Result<()> {
     say(
         bars,
         &format!(
-            "training takes about {} ({steps} steps on {} patches); it goes on where it is interrupted, --training-steps takes fewer",
+            "training takes about {} ({} on {} patches); it goes on where it is interrupted, --training-steps takes fewer",
             HumanDuration(Duration::from_secs_f64(seconds.min(1e9))),
+            counted(steps, "step"),
             data.counts().0
         ),
     );

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::support::{command, run, shapeguard};
 
-const COMMANDS: [&[&str]; 13] = [
+const COMMANDS: [&[&str]; 14] = [
     &[],
     &["demo"],
     &["simulate"],
@@ -15,6 +15,7 @@ const COMMANDS: [&[&str]; 13] = [
     &["inspect"],
     &["evaluate"],
     &["bench"],
+    &["reproduce"],
     &["info"],
     &["preset"],
     &["weights"],

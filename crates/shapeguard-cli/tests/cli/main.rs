@@ -8,4 +8,6 @@ mod bad_input;
 mod bench;
 mod device;
 mod help;
+mod reproduce;
+mod several;
 mod whole_way;

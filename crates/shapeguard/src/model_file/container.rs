@@ -46,6 +46,8 @@ pub(super) enum Values<'a> {
     F32(Cow<'a, [f32]>),
     U32(Cow<'a, [u32]>),
     U8(Cow<'a, [u8]>),
+    /// The bytes of another container; only to be written.
+    Section(Draft<'a>),
 }
 
 impl Values<'_> {
@@ -53,7 +55,7 @@ impl Values<'_> {
         match self {
             Self::F32(_) => Dtype::F32,
             Self::U32(_) => Dtype::U32,
-            Self::U8(_) => Dtype::U8,
+            Self::U8(_) | Self::Section(_) => Dtype::U8,
         }
     }
 
@@ -62,15 +64,17 @@ impl Values<'_> {
             Self::F32(values) => size_of_val(&**values),
             Self::U32(values) => size_of_val(&**values),
             Self::U8(values) => values.len(),
+            Self::Section(draft) => draft.byte_len(),
         }
     }
 
     /// Gives the values' little-endian bytes, a chunk at a time.
-    fn for_each_chunk<E>(&self, mut sink: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    fn for_each_chunk<E>(&self, sink: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         match self {
             Self::F32(values) => for_each_chunk_of(values, f32::to_le_bytes, sink),
             Self::U32(values) => for_each_chunk_of(values, u32::to_le_bytes, sink),
-            Self::U8(values) => values.chunks(CHUNK_BYTES).try_for_each(&mut sink),
+            Self::U8(values) => values.chunks(CHUNK_BYTES).try_for_each(sink),
+            Self::Section(draft) => draft.for_each_chunk(sink),
         }
     }
 }
@@ -78,7 +82,7 @@ impl Values<'_> {
 fn for_each_chunk_of<T: Copy, E>(
     values: &[T],
     bytes_of: impl Fn(T) -> [u8; 4],
-    mut sink: impl FnMut(&[u8]) -> Result<(), E>,
+    sink: &mut dyn FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut buffer = Vec::with_capacity(CHUNK_BYTES);
     for chunk in values.chunks(CHUNK_BYTES / 4) {
@@ -102,6 +106,7 @@ impl<'a> Tensor<'a> {
             Values::F32(values) => values.len(),
             Values::U32(values) => values.len(),
             Values::U8(values) => values.len(),
+            Values::Section(draft) => draft.byte_len(),
         };
         Self { shape: vec![length], values }
     }
@@ -133,7 +138,7 @@ pub(super) fn digest(tensors: &BTreeMap<&str, Tensor<'_>>) -> String {
     let mut digest = TensorDigest::new();
     for (name, tensor) in tensors {
         digest.begin(name, tensor.values.dtype(), &tensor.shape);
-        let fed: Result<(), std::convert::Infallible> = tensor.values.for_each_chunk(|bytes| {
+        let fed: Result<(), std::convert::Infallible> = tensor.values.for_each_chunk(&mut |bytes| {
             digest.bytes(bytes);
             Ok(())
         });
@@ -142,27 +147,50 @@ pub(super) fn digest(tensors: &BTreeMap<&str, Tensor<'_>>) -> String {
     digest.finish()
 }
 
-/// Writes a container: our header, then the tensors by name, those of 32-bit numbers first, so that all lie aligned.
-pub(super) fn write(writer: &mut impl Write, header: String, tensors: &BTreeMap<&str, Tensor<'_>>) -> io::Result<()> {
-    let is_bytes = |tensor: &Tensor<'_>| matches!(tensor.values, Values::U8(_));
-    let mut ordered: Vec<_> = tensors.iter().collect();
-    ordered.sort_by_key(|(_, tensor)| is_bytes(tensor));
-    let mut end = 0;
-    let infos = ordered.iter().map(|(name, tensor)| {
-        let start = end;
-        end += tensor.values.byte_len();
-        let info = TensorInfo { dtype: tensor.values.dtype(), shape: tensor.shape.clone(), data_offsets: (start, end) };
-        ((**name).to_owned(), info)
-    });
-    let metadata = HashMap::from([(HEADER_KEY.to_owned(), header)]);
-    let table = Metadata::new(Some(metadata), infos.collect()).map_err(io::Error::other)?;
-    let mut text = serde_json::to_string(&table)?;
-    while !text.len().is_multiple_of(LENGTH_BYTES as usize) {
-        text.push(' ');
+/// A container that is ready to be written.
+pub(super) struct Draft<'a> {
+    /// The table's length and the table.
+    table: Vec<u8>,
+    /// In the order of the file.
+    tensors: Vec<Tensor<'a>>,
+}
+
+impl<'a> Draft<'a> {
+    /// Our header, then the tensors by name, those of 32-bit numbers first, so that all lie aligned.
+    pub(super) fn new(header: String, tensors: BTreeMap<&str, Tensor<'a>>) -> io::Result<Self> {
+        let is_bytes = |tensor: &Tensor<'_>| tensor.values.dtype() == Dtype::U8;
+        let mut ordered: Vec<_> = tensors.into_iter().collect();
+        ordered.sort_by_key(|(_, tensor)| is_bytes(tensor));
+        let mut end = 0;
+        let infos = ordered.iter().map(|(name, tensor)| {
+            let start = end;
+            end += tensor.values.byte_len();
+            let (dtype, shape) = (tensor.values.dtype(), tensor.shape.clone());
+            ((*name).to_owned(), TensorInfo { dtype, shape, data_offsets: (start, end) })
+        });
+        let metadata = HashMap::from([(HEADER_KEY.to_owned(), header)]);
+        let table = Metadata::new(Some(metadata), infos.collect()).map_err(io::Error::other)?;
+        let mut text = serde_json::to_string(&table)?;
+        while !text.len().is_multiple_of(LENGTH_BYTES as usize) {
+            text.push(' ');
+        }
+        let table = [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
+        Ok(Self { table, tensors: ordered.into_iter().map(|(_, tensor)| tensor).collect() })
     }
-    writer.write_all(&(text.len() as u64).to_le_bytes())?;
-    writer.write_all(text.as_bytes())?;
-    ordered.iter().try_for_each(|(_, tensor)| tensor.values.for_each_chunk(|bytes| writer.write_all(bytes)))
+
+    /// Writes it.
+    pub(super) fn write(&self, writer: &mut impl Write) -> io::Result<()> {
+        self.for_each_chunk(&mut |bytes| writer.write_all(bytes))
+    }
+
+    fn byte_len(&self) -> usize {
+        self.table.len() + self.tensors.iter().map(|tensor| tensor.values.byte_len()).sum::<usize>()
+    }
+
+    fn for_each_chunk<E>(&self, sink: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        sink(&self.table)?;
+        self.tensors.iter().try_for_each(|tensor| tensor.values.for_each_chunk(&mut *sink))
+    }
 }
 
 /// A container whose table has been read and fits the file's size; none of its tensors has been read.
@@ -181,16 +209,31 @@ impl Container {
         if !metadata.is_file() {
             return Err(Fault::Invalid("expected a file, found a folder or a device".into()));
         }
-        let mut file = File::open(path).map_err(Fault::Io)?;
+        let file = File::open(path).map_err(Fault::Io)?;
         let length = file.metadata().map_err(Fault::Io)?.len();
         if length > MAX_FILE_BYTES {
             return Err(Fault::Invalid(format!(
                 "it has {length} bytes, more than the largest model ({MAX_FILE_BYTES} bytes)"
             )));
         }
+        Self::within(file, 0, length)
+    }
+
+    /// The container that a tensor's bytes are.
+    pub(super) fn section(&self, name: &str) -> Result<Self, Fault> {
+        let [_]: [usize; 1] = self.shape(name, Dtype::U8).map_err(Fault::Invalid)?;
+        let info = self.table.info(name).ok_or_else(|| Fault::Invalid(format!("the tensor {name:?} is missing")))?;
+        let (first, end) = info.data_offsets;
+        let file = self.file.try_clone().map_err(Fault::Io)?;
+        Self::within(file, self.start + first as u64, (end - first) as u64)
+    }
+
+    /// Reads the table of the container of this length that begins at this place of a file.
+    fn within(mut file: File, origin: u64, length: u64) -> Result<Self, Fault> {
         if length < LENGTH_BYTES {
             return Err(Fault::Invalid(format!("it has {length} bytes, too few for any model")));
         }
+        file.seek(SeekFrom::Start(origin)).map_err(Fault::Io)?;
         let mut number = [0; LENGTH_BYTES as usize];
         file.read_exact(&mut number).map_err(Fault::reading)?;
         let header_length = u64::from_le_bytes(number);
@@ -217,7 +260,7 @@ impl Container {
                 "it is {damage}: expected {expected} bytes by its header, found {length}"
             )));
         }
-        Ok(Self { file, table, start })
+        Ok(Self { file, table, start: origin + start })
     }
 
     /// Our own header.
@@ -253,9 +296,14 @@ impl Container {
 
     /// Reads all tensors, whose number formats are known to be those of [`Values`], and their digest.
     pub(super) fn read_all(mut self) -> Result<(Tensors, String), Fault> {
+        self.read(|_| true)
+    }
+
+    /// As [`Self::read_all`], of some tensors.
+    pub(super) fn read(&mut self, is_wanted: impl Fn(&str) -> bool) -> Result<(Tensors, String), Fault> {
         let mut digest = TensorDigest::new();
         let mut tensors = BTreeMap::new();
-        for name in self.names() {
+        for name in self.names().into_iter().filter(|name| is_wanted(name)) {
             let Some(info) = self.table.info(&name).cloned() else { continue };
             digest.begin(&name, info.dtype, &info.shape);
             let (first, end) = info.data_offsets;
@@ -299,6 +347,11 @@ pub(super) struct Tensors(BTreeMap<String, Values<'static>>);
 impl Tensors {
     fn take(&mut self, name: &str) -> Result<Values<'static>, String> {
         self.0.remove(name).ok_or_else(|| format!("the tensor {name:?} is missing"))
+    }
+
+    /// Whether this tensor was read and not yet taken.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     /// Refuses anything that is not finite.

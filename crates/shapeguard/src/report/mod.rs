@@ -1,5 +1,6 @@
 //! The HTML report of an evaluation: one file that opens anywhere, with figures, curves and pictures.
 
+mod overview;
 mod plots;
 mod strips;
 
@@ -15,6 +16,7 @@ use shapeguard_data::{DataError, atomic_write};
 use crate::detector::Verdict;
 use crate::evaluation::{Channel, Evaluation, GOOD, ScanResult};
 use crate::pictures::heat_colour;
+pub use overview::{Overview, render_overview, write_overview};
 use strips::STRIP_SIZE;
 pub use strips::{MapScale, Panels, StripPng, panels, side_by_side, strip};
 

@@ -8,4 +8,6 @@ mod model_file;
 mod not_judged;
 mod quirks;
 mod report;
+mod routed;
+mod routed_file;
 mod support;

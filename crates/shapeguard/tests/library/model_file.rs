@@ -42,24 +42,24 @@ fn model() -> &'static [u8] {
 
 /// A model file taken apart, to be put together otherwise.
 #[derive(Clone)]
-struct Parts {
-    header: Value,
-    tensors: BTreeMap<String, Raw>,
+pub struct Parts {
+    pub header: Value,
+    pub tensors: BTreeMap<String, Raw>,
 }
 
 #[derive(Clone)]
-struct Raw {
-    dtype: &'static str,
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
+pub struct Raw {
+    pub dtype: &'static str,
+    pub shape: Vec<usize>,
+    pub bytes: Vec<u8>,
 }
 
 impl Raw {
-    fn f32(shape: &[usize], values: &[f32]) -> Self {
+    pub fn f32(shape: &[usize], values: &[f32]) -> Self {
         Self { dtype: "F32", shape: shape.to_vec(), bytes: values.iter().flat_map(|v| v.to_le_bytes()).collect() }
     }
 
-    fn u32(values: &[u32]) -> Self {
+    pub fn u32(values: &[u32]) -> Self {
         let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         Self { dtype: "U32", shape: vec![values.len()], bytes }
     }
@@ -70,7 +70,7 @@ impl Raw {
 }
 
 impl Parts {
-    fn of(file: &[u8]) -> Self {
+    pub fn of(file: &[u8]) -> Self {
         let (table, start) = table(file);
         let header = serde_json::from_str(table["__metadata__"]["shapeguard"].as_str().unwrap()).unwrap();
         let tensors = table.as_object().unwrap().iter().filter(|(name, _)| *name != "__metadata__");
@@ -85,9 +85,10 @@ impl Parts {
     }
 
     /// Puts the file together, with the digest of what it now holds.
-    fn file(mut self) -> Vec<u8> {
+    pub fn file(mut self) -> Vec<u8> {
         let mut digest = Sha256::new();
-        for (name, tensor) in &self.tensors {
+        // Parts of a model for several categories have digests of their own.
+        for (name, tensor) in self.tensors.iter().filter(|(name, _)| !name.starts_with("category_")) {
             digest.update(format!("{name}:{}:{:?};", tensor.dtype, tensor.shape));
             digest.update(&tensor.bytes);
         }
@@ -107,7 +108,7 @@ impl Parts {
         container(&Value::Object(table).to_string(), &data)
     }
 
-    fn get(&self, name: &str) -> &Raw {
+    pub fn get(&self, name: &str) -> &Raw {
         &self.tensors[name]
     }
 }
