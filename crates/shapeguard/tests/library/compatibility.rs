@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use shapeguard::experts::Experts;
-use shapeguard::model_file::{VERSION, load, load_header, save};
-use shapeguard::{Detector, FitInputs, Inspection, LoadedScan, Verdict};
+use shapeguard::model_file::{ROUTED_VERSION, VERSION, load, load_header, load_model, save, save_routed};
+use shapeguard::{Detector, FitInputs, Inspection, LoadedScan, Model, RoutedDetector, Verdict};
 use shapeguard_core::calibration::ThresholdBasis;
 use shapeguard_core::grid::{Grid, GridSize, Mask};
 use shapeguard_core::sample::{OrganizedCloud, Scan};
@@ -90,12 +90,71 @@ fn loads_and_scores_the_same(version: u32) {
     }
 }
 
+/// The same scan in other colours, for a second category: the first channel last, or in the middle.
+fn recoloured(scan: LoadedScan, order: [usize; 3]) -> LoadedScan {
+    let rgb = scan.scan.rgb().map(|pixel| order.map(|channel| pixel[channel]));
+    LoadedScan { scan: Scan::new(scan.scan.cloud().clone(), rgb).unwrap(), mask: None }
+}
+
+/// Orders of the channels: of the categories `brown` and `violet`, and of a part that the model does not know.
+const BROWN: [usize; 3] = [0, 1, 2];
+const VIOLET: [usize; 3] = [1, 2, 0];
+const UNKNOWN: [usize; 3] = [2, 0, 1];
+
 #[test]
-#[ignore = "writes the fixture of a new version; never over an old one"]
-fn write_the_fixture() {
+fn models_of_several_categories_of_every_version_still_load_and_say_the_same() {
+    for version in 1..=ROUTED_VERSION {
+        let path = fixture(&format!("routed-v{version}.shapeguard"));
+        assert!(std::fs::metadata(&path).unwrap().len() < 300_000, "a fixture is small");
+        let stored = std::fs::read(fixture(&format!("routed-v{version}.json"))).unwrap();
+        let stored: Value = serde_json::from_slice(&stored).unwrap();
+        let Model::Routed(model) = load_model(&path).unwrap() else { panic!("it has two categories") };
+        let found = said(model);
+        assert_eq!(stored.as_object().unwrap().len(), found.as_object().unwrap().len());
+        for (scan, expected) in stored.as_object().unwrap() {
+            assert_eq!(
+                (&found[scan]["category"], &found[scan]["verdict"]),
+                (&expected["category"], &expected["verdict"])
+            );
+            for key in ["distance", "fused"] {
+                let [expected, found] = [expected, &found[scan]].map(|said| said[key].as_f64().unwrap_or(-1.0));
+                assert!(
+                    (found - expected).abs() <= TOLERANCE * expected.abs(),
+                    "{scan} {key}: {found}, not {expected}"
+                );
+            }
+        }
+    }
+}
+
+/// What a model says of a good scan of each category, of a defective one whose category is given, and of an unknown part.
+fn said(model: RoutedDetector) -> Value {
+    let model = Model::Routed(model);
+    let violet = model.category("violet").unwrap();
+    let scans = [
+        ("brown", BROWN, scan(7, false), None),
+        ("violet", VIOLET, scan(6, false), None),
+        ("defective", VIOLET, scan(9, true), Some(violet)),
+        ("unknown", UNKNOWN, scan(7, false), None),
+    ];
+    let said = scans.map(|(name, order, scan, given)| {
+        let found = model.inspect(&recoloured(scan, order), given);
+        let judged = found.outcome.as_ref().ok();
+        let of = json!({
+            "category": found.detector.map(|detector| detector.provenance().name.clone()),
+            "distance": found.route.map(|route| route.distance),
+            "verdict": judged.map(|inspection| inspection.verdict),
+            "fused": judged.map(|inspection| inspection.scores.fused),
+        });
+        (name.to_owned(), of)
+    });
+    Value::Object(said.into_iter().collect())
+}
+
+/// Settings of the fixtures, with few features, so that they are small, and their experts.
+fn small_settings() -> (Settings, Experts) {
     let mut settings = Settings::preset(Preset::Default);
     settings.preset = "fixture".into();
-    // Few features: the fixture is small.
     settings.image.side_px = 224;
     settings.patches.points_per_patch = 150;
     settings.patches.overlap = 2;
@@ -104,6 +163,27 @@ fn write_the_fixture() {
     let experts = Experts::from_settings(&settings.experts).unwrap();
     // Where the weights lay is of no interest to others.
     settings.experts.shape = "shape_tiny.safetensors".into();
+    (settings, experts)
+}
+
+#[test]
+#[ignore = "writes the fixture of a new version; never over an old one"]
+fn write_the_routed_fixture() {
+    let (settings, experts) = small_settings();
+    let fit = |name: &str, order| {
+        let inputs = FitInputs { name, train: &[1, 2, 3], validation: &[], skip_unusable: false };
+        let load = |seed: &usize| Ok(recoloured(scan(*seed, false), order));
+        Detector::fit_category(inputs, load, |s| s.to_string(), settings.clone(), experts.clone(), &Silent).unwrap()
+    };
+    let model = RoutedDetector::new(vec![fit("brown", BROWN), fit("violet", VIOLET)]).unwrap();
+    save_routed(&model, &fixture(&format!("routed-v{ROUTED_VERSION}.shapeguard")), false).unwrap();
+    shapeguard_data::write_json(&fixture(&format!("routed-v{ROUTED_VERSION}.json")), &said(model), false).unwrap();
+}
+
+#[test]
+#[ignore = "writes the fixture of a new version; never over an old one"]
+fn write_the_fixture() {
+    let (settings, experts) = small_settings();
     let inputs = FitInputs { name: "fixture", train: &[1, 2, 3], validation: &[], skip_unusable: false };
     let load = |seed: &usize| Ok(scan(*seed, false));
     let detector = Detector::fit(inputs, load, |seed| seed.to_string(), settings, experts, &Silent).unwrap();
