@@ -1,8 +1,8 @@
 //! What each of the reference's deviations is worth on a simulated suite (docs/results.md).
 //!
 //! `cargo run --release -p shapeguard --example suite_quirks -- [SUITE] [CATEGORY...] [--seed N]`. The first line is the preset
-//! `paper` with the compact shape expert; each further one has one deviation more than that line, the last has all. In
-//! brackets is the difference to the first line. Every category is simulated once.
+//! `paper` with the compact shape expert; each further one has one deviation more than that line, the last two have all, one
+//! of them with ground truth as it is. In brackets is the difference to the first line. Every category is simulated once.
 //!
 //! Ground truth has the values that the suite's files have, one for each kind of defect, 20 to 220: with `truth_above_half` those of
 //! six kinds are empty.
@@ -55,7 +55,11 @@ fn lines() -> Result<Vec<(String, Settings)>, Box<dyn Error>> {
             presets::change(base.clone(), "paper", &[change.to_owned()])?,
         ));
     }
-    lines.push(("all together".to_owned(), base.with_reference_quirks()));
+    let all = base.with_reference_quirks();
+    let mut same_truth = all.clone();
+    same_truth.reference_quirks.truth_above_half = false;
+    lines.push(("all but `truth_above_half`".to_owned(), same_truth));
+    lines.push(("all together".to_owned(), all));
     Ok(lines)
 }
 

@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn unknown_keys_and_senseless_values_are_named() {
-        let text = BUILT_IN[0].1;
+        let text = text("paper").unwrap();
         let unknown = parse(&text.replace("overlap = 10", "overlapp = 10"), "mine.toml").unwrap_err().to_string();
         assert!(unknown.contains("mine.toml") && unknown.contains("overlapp"), "{unknown}");
         let zero = parse(&text.replace("blur_sigma_px = 4.0", "blur_sigma_px = nan"), "mine.toml").unwrap_err();
@@ -301,7 +301,7 @@ mod tests {
             ("patches.overlap", "expected KEY=VALUE"),
             ("patches.overlap=many", "expected usize"),
             ("patches.overlap=0", "patches.overlap must be at least 1"),
-            ("patches.points_per_patch=2", "make up to 512000 patches"),
+            ("patches.points_per_patch=2", "make up to 480000 patches"),
             ("image.side_px=225", "image.side_px must be a multiple of 8"),
             ("image.side_px=1000000000000", "image.side_px must be a multiple of 8"),
             ("image.side_px=8", "image.side_px must be a multiple of 8 from 64"),

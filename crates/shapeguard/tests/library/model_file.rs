@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use shapeguard::Detector;
 use shapeguard::model_file::{ModelFileError, VERSION, load, load_header, save};
-use shapeguard_core::settings::{Coding, Preset, Settings};
+use shapeguard_core::memory::DualMemory;
+use shapeguard_core::settings::{AppearanceMetric, Coding, Preset, Settings, ShapeScore};
 
 use crate::support::{Scene, bits, coded_experts, fit, real_experts, settings};
 
@@ -16,7 +17,9 @@ use crate::support::{Scene, bits, coded_experts, fit, real_experts, settings};
 fn detector() -> &'static Detector {
     static DETECTOR: OnceLock<Detector> = OnceLock::new();
     DETECTOR.get_or_init(|| {
-        let scenes: Vec<Scene> = (0..4).map(|i| Scene::rippled(i as f32 * 0.8)).collect();
+        // Colours that differ, so that there are residuals to learn a metric of.
+        let coloured = |i: u8| Scene { colour: [140 + 9 * i, 110, 70 + 5 * i], ..Scene::rippled(f32::from(i) * 0.8) };
+        let scenes: Vec<Scene> = (0..4).map(coloured).collect();
         let (mut settings, experts) = real_experts();
         // With everything in it that a model can have.
         let default = Settings::preset(Preset::Default);
@@ -382,15 +385,16 @@ fn other_formats_and_versions_are_told_apart() {
     }
 }
 
-/// A sound model as version 2 wrote it, with one coding for both experts.
+/// A sound model as version 2 wrote it, with one coding for both experts and Euclid's metric.
 fn as_version_2(parts: &mut Parts) {
     parts.header["version"] = 2.into();
     let memory = parts.header["settings"]["memory"].as_object_mut().unwrap();
-    for later in ["shape_coding", "appearance_coding", "appearance_share"] {
+    for later in ["shape_coding", "appearance_coding", "appearance_share", "appearance_metric", "shape_score"] {
         memory.remove(later).unwrap();
     }
     memory.insert("coding".into(), "nearest-neighbour".into());
     parts.header["settings"].as_object_mut().unwrap().remove("reference_quirks").unwrap();
+    parts.tensors.remove("rgb_residual_metric").unwrap();
 }
 
 #[test]
@@ -404,8 +408,10 @@ fn what_version_2_lacked_gets_the_values_that_it_worked_by() {
     let mut expected = detector().settings().clone();
     expected.memory.shape_coding = Coding::NearestNeighbour;
     expected.memory.appearance_coding = Coding::NearestNeighbour;
+    expected.memory.appearance_metric = AppearanceMetric::Euclidean;
+    expected.memory.shape_score = ShapeScore::LargestPatch;
     assert_eq!(loaded.settings(), &expected);
-    assert_eq!(loaded.memory(), detector().memory());
+    assert_eq!(loaded.memory(), &DualMemory { appearance_metric: None, ..detector().memory().clone() });
 }
 
 #[test]
@@ -420,6 +426,8 @@ fn settings_of_another_version_are_refused() {
     let has = |key: &str| format!("has the setting {key}, which version 2 did not have");
     changed(&|s| s["memory"]["shape_coding"] = "sparse".into(), &has("memory.shape_coding"));
     changed(&|s| s["memory"]["appearance_share"] = 0.5.into(), &has("memory.appearance_share"));
+    changed(&|s| s["memory"]["appearance_metric"] = "euclidean".into(), &has("memory.appearance_metric"));
+    changed(&|s| s["memory"]["shape_score"] = "shared-top".into(), &has("memory.shape_score"));
     changed(&|s| s["reference_quirks"] = json!({ "zero_is_unset": true }), &has("reference_quirks"));
     let without = |settings: &mut Value| drop(settings["memory"].as_object_mut().unwrap().remove("coding"));
     changed(&without, "no setting memory.coding");
@@ -603,6 +611,7 @@ fn banks_and_scores_that_fit_nothing_are_refused() {
         |parts| {
             let rows = parts.get("rgb_bank").shape[0];
             parts.tensors.insert("rgb_bank".into(), Raw::f32(&[rows, 2], &vec![0.5; 2 * rows]));
+            parts.tensors.insert("rgb_residual_metric".into(), Raw::f32(&[2, 2], &[1.0, 0.0, 0.0, 1.0]));
         },
         "RGB bank has features of length 2, its expert's have",
     );
