@@ -29,7 +29,7 @@ use crate::experts::{ExpertIdentity, Experts, ExpertsError};
 use crate::model::Model;
 use crate::presets;
 use container::{Container, Draft, Fault, Tensor, Tensors, Values, digest};
-pub use routed::{ROUTED_VERSION, RoutedHeader, save_routed};
+pub use routed::{ROUTED_VERSION, save_routed};
 
 /// What a header says it is.
 const FORMAT: &str = "shapeguard-model";

@@ -28,18 +28,18 @@ const CENTRES: &str = "router_centres";
 const TYPICAL: &str = "router_typical";
 
 /// The header: what is true of all categories.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct RoutedHeader {
+#[derive(Serialize, Deserialize)]
+struct RoutedHeader {
     format: String,
     version: u32,
     /// The categories, in the router's order.
-    pub categories: Vec<String>,
+    categories: Vec<String>,
     /// The shape expert.
-    pub shape_expert: ExpertIdentity,
+    shape_expert: ExpertIdentity,
     /// The appearance expert.
-    pub appearance_expert: ExpertIdentity,
+    appearance_expert: ExpertIdentity,
     /// Version of the program that fitted it.
-    pub program_version: String,
+    program_version: String,
     /// SHA-256 over all tensors but the categories' parts, which have their own, by name.
     tensors_sha256: String,
 }
