@@ -248,7 +248,7 @@ fn fit_checks_everything_it_can_before_the_work() {
 
     let preset = folder.path().join("mine.toml");
     let text = run!["preset", "default"].expect(0);
-    std::fs::write(&preset, text.replace("overlap = 10", "overlapp = 10")).unwrap();
+    std::fs::write(&preset, text.replace("\noverlap = ", "\noverlapp = ")).unwrap();
     assert_names(&fit!("--preset", &preset), &["mine.toml", "overlapp", "shapeguard preset default"]);
     assert_names(&run!["preset", &preset].error(), &["mine.toml", "overlapp"]);
     assert_names(&run!["preset", folder.path().join("none.toml")].error(), &["none.toml", "default, paper"]);

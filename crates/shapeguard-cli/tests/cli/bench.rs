@@ -72,7 +72,7 @@ fn bench_refuses_what_it_cannot_measure() {
         (["--train", "18446744073709551615"], "expected 2 to 2000"),
         (["--stream", "0"], "expected 1 to 2000"),
         (["--stream", "2001"], "expected 1 to 2000"),
-        (["--preset", "fast"], "built in: default, paper"),
+        (["--preset", "fast"], "built in: best, default, paper"),
     ] {
         let error = run!["bench", args[0], args[1]].error();
         assert!(error.contains(expected), "{args:?}: {error}");

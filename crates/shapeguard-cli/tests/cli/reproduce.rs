@@ -45,43 +45,20 @@ fn tables_are_made_and_an_interrupted_run_goes_on() {
     assert_eq!(modified(&kept), before);
 
     // Other settings are other figures: refused, unless told to measure again.
-    let other = || {
-        run![
-            "reproduce",
-            &fixture.data,
-            "-o",
-            &out,
-            expert,
-            compact,
-            colour,
-            embedded,
-            without,
-            "points-per-patch,timing,coding,full-bank,baselines",
-            "--set",
-            "patches.overlap=2"
-        ]
+    let other = |more: &[&str]| {
+        let mut args: Vec<std::ffi::OsString> =
+            vec!["reproduce".into(), fixture.data.clone().into(), "-o".into(), out.clone().into()];
+        args.extend([expert, compact, colour, embedded, "--set", "patches.overlap=2", without].map(Into::into));
+        args.push("points-per-patch,timing,coding,full-bank,baselines".into());
+        args.extend(more.iter().map(Into::into));
+        crate::support::shapeguard(None, args)
     };
-    let error = other().error();
+    let error = other(&[]).error();
     assert!(error.contains("biscuit.json") && error.contains("--force"), "{error}");
-    let summary = run![
-        "reproduce",
-        &fixture.data,
-        "-o",
-        &out,
-        expert,
-        compact,
-        colour,
-        embedded,
-        without,
-        "points-per-patch,timing,coding,full-bank,baselines",
-        "--set",
-        "patches.overlap=2",
-        "--force"
-    ]
-    .expect(0);
+    let summary = other(&["--force"]).expect(0);
     assert!(summary.contains("Shape-Guided") && summary.contains("reproduction.html"), "{summary}");
     assert!(modified(&kept) > before);
-    other().expect(0);
+    other(&[]).expect(0);
 }
 
 #[test]

@@ -291,7 +291,7 @@ fn the_shape_score_may_be_what_patches_share() {
 }
 
 #[test]
-fn cells_are_measured_by_the_memorys_metric() {
+fn cells_are_measured_by_the_metric_of_the_memory() {
     let sample = features([[1.0, 0.0], [0.0, 1.0]], 1.5, [vec![3], vec![4]]);
     let settings = MemorySettings { appearance_metric: AppearanceMetric::Mahalanobis, ..nearest_neighbours() };
     let compare = |memory: &DualMemory, settings: &MemorySettings| {
