@@ -34,6 +34,8 @@ const WIDE_RESNET: &str = "wide-resnet50-2";
 const EMBEDDED: &str = "efficientnet-lite0";
 /// The shape expert of the paper's size that the program carries.
 const SHIPPED: &str = "paper";
+/// What is said where training is not built in.
+const WITHOUT_TRAINING: &str = "--shape-expert train: this program was built without training; in a checkout of the source run\n  cargo run --release --features train -- reproduce ...\nor take the built-in expert by --shape-expert shipped";
 /// Scans of each category that Table 3's seconds are measured on, unless told otherwise.
 const TIMING_SCANS: usize = 3;
 
@@ -119,6 +121,8 @@ pub fn run(args: &ReproduceArgs, bars: &Bars) -> Result<()> {
         let expected = setup.expected(&placeholder, &setup.all(), bars)?;
         return args.print_estimate(expected);
     }
+    // Before anything is made or estimated at length.
+    ensure!(cfg!(feature = "train") || args.shape_expert != "train", WITHOUT_TRAINING);
     let results = Results::open(&args.out)?;
     let (experts, shape_expert) = match args.shape_expert.as_str() {
         "train" => {
@@ -350,9 +354,7 @@ impl ReproduceArgs {
 
     #[cfg(not(feature = "train"))]
     fn train(&self, _: &[&Dataset], _: &Settings, _: &ReadScan<'_>, _: &Path, _: &Bars) -> Result<(PathBuf, String)> {
-        anyhow::bail!(
-            "--shape-expert train: this program was built without training; in a checkout of the source run\n  cargo run --release --features train -- reproduce ...\nor take the built-in expert by --shape-expert shipped"
-        )
+        anyhow::bail!(WITHOUT_TRAINING)
     }
 
     fn print_estimate(&self, expected: Estimate) -> Result<()> {
