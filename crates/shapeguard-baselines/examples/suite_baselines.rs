@@ -16,7 +16,8 @@ use std::time::Instant;
 use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::json;
-use shapeguard::benchmark::{Benchmark, DEFAULT_SUITE, mean, scan_kind, scan_name, take_option};
+use shapeguard::benchmark::{Benchmark, DEFAULT_SUITE, scan_kind, scan_name, take_option};
+use shapeguard::evaluation::mean;
 use shapeguard::pipeline::truth_at_map_size;
 use shapeguard_baselines::{Backbone, Baseline, BaselineScores, BaselineSettings};
 use shapeguard_core::foreground::segment;
@@ -157,7 +158,9 @@ fn part(scan: &Scan, settings: &ForegroundSettings, seed: u64) -> Result<Sample,
 /// Means over categories as a line of the table.
 fn row(name: &str, categories: &[&Vec<Figures>]) -> String {
     let four = |figure: fn(&Figures) -> Option<f64>| {
-        let of = |baseline: usize| format!("{:.3}", mean(categories.iter().map(|figures| figure(&figures[baseline]))));
+        let of = |baseline: usize| {
+            format!("{:.3}", mean(categories.iter().map(|figures| figure(&figures[baseline]))).unwrap_or(f64::NAN))
+        };
         (0..Baseline::ALL.len()).map(of).collect::<Vec<_>>().join(" / ")
     };
     let cells = [

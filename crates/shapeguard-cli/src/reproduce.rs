@@ -137,11 +137,10 @@ pub fn run(args: &ReproduceArgs, bars: &Bars) -> Result<()> {
         "shipped" => (placeholder, "shipped (the paper's size, trained on simulated scans)".to_owned()),
         other => (placeholder, other.to_owned()),
     };
-    let also = setup.also_placed()?;
     let mut found = Vec::with_capacity(setup.datasets.len());
     for (root, dataset) in &setup.datasets {
         let backbone = setup.backbone.as_ref().map(|backbone| backbone.name());
-        let fingerprint = fingerprint(root, dataset, &setup.settings, &experts, &also, backbone, &setup.options);
+        let fingerprint = fingerprint(root, dataset, &setup.settings, &experts, &setup.also, backbone, &setup.options);
         let known = match results.load(&dataset.name, &fingerprint) {
             Err(ReproductionError::OtherResults { .. }) if args.force => None,
             known => known?,
@@ -168,7 +167,7 @@ pub fn run(args: &ReproduceArgs, bars: &Bars) -> Result<()> {
             settings: &setup.settings,
             options: &setup.options,
             backbone: setup.backbone.as_ref(),
-            also: &also,
+            also: &setup.also,
             fingerprint,
         };
         let (mut result, sheets) = job.run()?;
@@ -204,8 +203,8 @@ struct Setup {
     /// The colour network of the baselines, if they are wanted.
     backbone: Option<Arc<Backbone>>,
     device: Device,
-    /// Other presets.
-    also: Vec<Settings>,
+    /// Other presets with their experts, on the device.
+    also: Vec<(Settings, Experts)>,
     reader: ScanReader,
 }
 
@@ -231,7 +230,12 @@ impl Setup {
             }
         };
         let reader = args.scans.reader(settings.foreground.method)?;
-        let (device, also) = (args.device.open()?, args.also()?);
+        let device = args.device.open()?;
+        let place = |settings: Settings| -> Result<_> {
+            let experts = device.place(Experts::from_settings(&settings.experts)?)?;
+            Ok((settings, experts))
+        };
+        let also = args.also()?.into_iter().map(place).collect::<Result<_>>()?;
         Ok(Self { settings, options, datasets, backbone, device, also, reader })
     }
 
@@ -242,14 +246,6 @@ impl Setup {
     /// The experts of the settings, on the device.
     fn experts(&self) -> Result<Experts> {
         self.device.place(Experts::from_settings(&self.settings.experts)?)
-    }
-
-    /// The other presets with their experts, on the device.
-    fn also_placed(&self) -> Result<Vec<(Settings, Experts)>> {
-        let place = |settings: &Settings| {
-            Ok((settings.clone(), self.device.place(Experts::from_settings(&settings.experts)?)?))
-        };
-        self.also.iter().map(place).collect()
     }
 
     fn expected(&self, experts: &Experts, datasets: &[&Dataset], bars: &Bars) -> Result<Estimate> {

@@ -261,7 +261,7 @@ fn file_sha256(path: &Path) -> Result<String> {
         let mut buffer = vec![0; download::BUFFER_BYTES];
         loop {
             match file.read(&mut buffer)? {
-                0 => return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+                0 => return Ok(shapeguard::hex(&hasher.finalize())),
                 n => hasher.update(&buffer[..n]),
             }
         }

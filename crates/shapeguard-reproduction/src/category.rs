@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use shapeguard::detector::in_chunks;
-use shapeguard::evaluation::{ChannelMetrics, LabelledScan, LoadFault, evaluate};
+use shapeguard::chunks::in_chunks;
+use shapeguard::evaluation::{Channel, ChannelMetrics, LabelledScan, LoadFault, evaluate};
 use shapeguard::pipeline::truth_at_map_size;
 use shapeguard::{Detector, FitInputs};
 use shapeguard_baselines::{Backbone, Baseline, BaselineSettings};
@@ -25,7 +25,7 @@ use crate::options::{Options, Part, SWEEP_POINTS, spread};
 use crate::published::ScanCounts;
 use crate::results::Picture;
 use crate::sheets::Sheet;
-use crate::study::{BankSizes, ChannelMeasures, ChannelName, Extras, Fitted, Laboratory, ScanScores};
+use crate::study::{BankSizes, ChannelMeasures, Extras, Fitted, Laboratory, ScanScores};
 use crate::variant::{CODINGS, CORESET, FULL_BANK, SHAPE_GUIDED, Variant, compare};
 
 /// Fewest training scans: one leaves itself out.
@@ -81,7 +81,7 @@ pub struct OtherPreset {
 
 impl CategoryResult {
     /// The figures of a variant's channel.
-    pub fn of(&self, variant: &Variant, channel: ChannelName) -> Option<&Measures> {
+    pub fn of(&self, variant: &Variant, channel: Channel) -> Option<&Measures> {
         self.measures.get(variant.name)?.iter().find(|one| one.channel == channel).map(|one| &one.measures)
     }
 }
@@ -216,7 +216,7 @@ impl CategoryJob<'_> {
         let extras = Extras { pictures: false, map_intervals: !is_whole };
         let fused = |measures: &BTreeMap<String, Vec<ChannelMeasures>>, variant: &Variant| {
             let channels = measures.get(variant.name)?;
-            channels.iter().find(|one| one.channel == ChannelName::Fused).map(|one| one.measures.clone())
+            channels.iter().find(|one| one.channel == Channel::Fused).map(|one| one.measures.clone())
         };
         let is_wanted = options.has(Part::Coding) || options.has(Part::PointsPerPatch);
         let variants: Vec<Variant> =

@@ -4,39 +4,41 @@ use std::sync::Arc;
 
 use cpu_time::ProcessTime;
 use serde::Serialize;
+use shapeguard::detector::ScanError;
+use shapeguard::experts::Experts;
 use shapeguard_baselines::{Backbone, Baseline, BaselineSettings};
 use shapeguard_core::foreground::segment;
 use shapeguard_core::matrix::Matrix;
 use shapeguard_core::memory::DualMemory;
 use shapeguard_core::resample::resample;
 use shapeguard_core::scoring::LeaveOut;
+use shapeguard_core::seams::{CELL_COUNT, IMAGE_SIDE};
 use shapeguard_core::settings::Settings;
 use shapeguard_data::Dataset;
 
+use crate::category::variants;
 use crate::error::ReproductionError;
-use crate::measures::LIMIT_001;
 use crate::options::{Options, Part, SWEEP_POINTS, spread};
 use crate::study::Laboratory;
 use crate::variant::{Banks, SHAPE_GUIDED, compare};
-use shapeguard::detector::ScanError;
 
 /// Rows of the bank that the search is timed on.
 const TIMED_ROWS: usize = 8192;
 /// Bytes of a sample of 224 x 224 pixels: three coordinates, three colours, a mask.
-const SAMPLE_BYTES: usize = 224 * 224 * 25;
+const SAMPLE_BYTES: usize = IMAGE_SIDE * IMAGE_SIDE * 25;
 /// Bytes of a map.
-const MAP_BYTES: usize = 224 * 224 * 4;
-/// Bytes of a row of pictures, about.
+const MAP_BYTES: usize = IMAGE_SIDE * IMAGE_SIDE * 4;
+/// Bytes of a row of pictures: of suite v1's they have 150,000 at a mean; finer surfaces take more.
 const PICTURE_BYTES: usize = 400_000;
-/// Bytes that the program and the scans in flight take anyway.
+/// Bytes that the program and the scans in flight take anyway (docs/performance.md: 135 to 216 MiB with 20 scans in the memory).
 const BASE_BYTES: usize = 300_000_000;
-/// Maps of a test scan: three of the paper's way, two each of the full bank and the coreset, three of Table 6.
-const MAPS_PER_SCAN: usize = LIMIT_001 + 4;
 
-/// CPU seconds of a test scan's metrics, intervals and pictures, about (measured: two categories of 30 test scans).
-const SECONDS_PER_SCAN: f64 = 0.15;
+/// CPU seconds of a test scan's files, metrics, intervals and pictures. Measured: `reproduce --categories biscuit,gear --shape-expert
+/// compact --colour embedded --without full-bank,points-per-patch,coding,baselines,timing` on suite v1 took 9.0 CPU seconds, 6.5 of which
+/// were counted elsewhere, for 60 test scans.
+const SECONDS_PER_SCAN: f64 = 0.04;
 
-/// What is expected; what other presets take with experts of their own is guessed by the paper's experts.
+/// What is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Estimate {
     /// CPU seconds of all threads together.
@@ -70,7 +72,7 @@ pub fn estimate(
     settings: &Settings,
     options: &Options,
     backbone: Option<&Arc<Backbone>>,
-    also: &[Settings],
+    also: &[(Settings, Experts)],
 ) -> Result<Estimate, ReproductionError> {
     let Some(first) = datasets.first() else {
         return Ok(Estimate { cpu_seconds: 0.0, seconds: 0.0, bytes: 0, scans: 0 });
@@ -81,8 +83,8 @@ pub fn estimate(
         None => None,
     };
     let mut others = Vec::with_capacity(also.len());
-    for settings in also {
-        let pilot = self::pilot(laboratory, first, settings)?;
+    for (settings, experts) in also {
+        let pilot = self::pilot(&Laboratory { experts, ..*laboratory }, first, settings)?;
         others.push(pilot.prepare + pilot.compare);
     }
     let (mut cpu_seconds, mut bytes, mut scans) = (0.0, 0, 0);
@@ -116,7 +118,7 @@ pub fn estimate(
         let mut baseline_bytes = 0;
         if let Some((seconds, width)) = baselines {
             cpu_seconds += (train + tests) as f64 * seconds;
-            baseline_bytes = (train + tests) * SAMPLE_BYTES + 2 * train * 784 * width * 4;
+            baseline_bytes = (train + tests) * SAMPLE_BYTES + 2 * train * CELL_COUNT * width * 4;
         }
         // Fitting compares each training scan once, and so does the evaluation each test scan.
         cpu_seconds += others.iter().sum::<f64>() * (train + dataset.validation.len() + tests) as f64;
@@ -124,9 +126,12 @@ pub fn estimate(
         cpu_seconds +=
             prepared as f64 * pilot.prepare + compared as f64 * pilot.compare + searched as f64 * pilot.search;
         scans += prepared;
-        let features = train * (pilot.cells * pilot.feature_dim + pilot.patches * 128) * 4;
-        let kept = aligned * (784 * pilot.feature_dim + pilot.patches * (128 + 500)) * 4;
-        let maps = tests * (MAPS_PER_SCAN * MAP_BYTES + PICTURE_BYTES);
+        let shape_features = pilot.patches * laboratory.experts.shape.feature_dim();
+        let features = train * (pilot.cells * pilot.feature_dim + shape_features) * 4;
+        let members = pilot.patches * settings.patches.points_per_patch;
+        let kept = aligned * (CELL_COUNT * pilot.feature_dim + shape_features + members) * 4;
+        let maps_per_scan: usize = variants(options).iter().map(|variant| variant.channels.len()).sum();
+        let maps = tests * (maps_per_scan * MAP_BYTES + PICTURE_BYTES);
         bytes = bytes.max(BASE_BYTES + (features + kept + maps).max(baseline_bytes));
     }
     let seconds = cpu_seconds / rayon::current_num_threads() as f64;

@@ -3,6 +3,7 @@
 use rand::{RngExt, SeedableRng};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use shapeguard::evaluation::mean;
 use shapeguard_core::grid::{Mask, ScoreMap};
 use shapeguard_core::metrics::{PixelMetrics, auroc};
 
@@ -104,12 +105,6 @@ fn pixel_metrics(scans: &[Scored<'_>]) -> Option<PixelMetrics> {
     PixelMetrics::compute(&maps, &truths)
 }
 
-/// The mean of a figure over categories; `None` if it is unknown of one of them.
-pub fn mean(figures: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
-    let figures: Vec<f64> = figures.into_iter().collect::<Option<_>>()?;
-    (!figures.is_empty()).then(|| figures.iter().sum::<f64>() / figures.len() as f64)
-}
-
 /// The 95 % interval of the mean over categories.
 pub fn interval(categories: &[&Measures], figure: impl Fn(&Resampled) -> Option<f64>) -> Option<[f64; 2]> {
     let count = categories.iter().map(|measures| measures.resampled.len()).min()?;
@@ -171,10 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_of_one_category_is_unknown_of_the_mean() {
-        assert_eq!(mean([Some(0.5), Some(1.0)]), Some(0.75));
-        assert_eq!(mean([Some(0.5), None]), None);
-        assert_eq!(mean([]), None);
+    fn what_was_not_resampled_has_no_interval() {
         let (maps, truths) = maps();
         let without = measure(&scored(&maps, &truths), 7, false);
         assert_eq!(interval(&[&without], |resampled| resampled.aupro_03), None);

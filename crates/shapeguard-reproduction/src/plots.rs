@@ -3,13 +3,13 @@
 use std::error::Error;
 
 use plotters::prelude::*;
+use shapeguard::evaluation::Channel;
 use shapeguard_core::metrics::AUPRO_LIMITS;
 use shapeguard_data::GOOD;
 
 use crate::category::CategoryResult;
 use crate::measures::{LIMIT_001, LIMIT_03};
 use crate::published::PUBLISHED;
-use crate::study::ChannelName;
 use crate::tables::mean_of;
 use crate::variant::SHAPE_GUIDED;
 
@@ -28,10 +28,9 @@ const ROW_PX: u32 = 46;
 /// Scores are shown from this share of the good scans' median to this multiple of it, at most.
 const SCORE_RANGE: (f64, f64) = (1e-2, 1e4);
 
-/// AUPRO, exact, at the seven limits: the means over the categories. `None` where it is not known.
+/// AUPRO with 100 thresholds, as published, at the seven limits: the means over the categories. `None` where it is not known.
 pub(crate) fn aupro_limits(categories: &[CategoryResult]) -> Result<Option<String>, String> {
-    let channels =
-        [("RGB", ChannelName::Rgb, RGB), ("SDF", ChannelName::Sdf, SDF), ("fused", ChannelName::Fused, FUSED)];
+    let channels = [("RGB", Channel::Rgb, RGB), ("SDF", Channel::Sdf, SDF), ("fused", Channel::Fused, FUSED)];
     let mut lines = Vec::new();
     for (name, channel, colour) in channels {
         let area = |limit: usize| {

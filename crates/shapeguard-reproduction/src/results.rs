@@ -104,7 +104,7 @@ pub fn fingerprint(
         scans: train.chain(test).collect(),
     };
     let text = serde_json::to_vec(&origin).expect("plain values can be written");
-    Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect()
+    shapeguard::hex(&Sha256::digest(&text))
 }
 
 impl Results {

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use shapeguard::LoadedScan;
-use shapeguard::detector::{ScanError, alignment_choice, in_chunks};
+use shapeguard::chunks::{in_chunks, in_chunks_to};
+use shapeguard::detector::{ScanError, alignment_choice};
 use shapeguard::evaluation::{Channel, LabelledScan};
 use shapeguard::experts::Experts;
 use shapeguard::pipeline::truth_at_map_size;
@@ -67,31 +67,9 @@ pub struct Study {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChannelMeasures {
     /// Which map.
-    pub channel: ChannelName,
+    pub channel: Channel,
     /// Its figures.
     pub measures: Measures,
-}
-
-/// A channel, as results name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ChannelName {
-    /// The appearance expert.
-    Rgb,
-    /// The shape expert.
-    Sdf,
-    /// Both.
-    Fused,
-}
-
-impl From<Channel> for ChannelName {
-    fn from(channel: Channel) -> Self {
-        match channel {
-            Channel::Rgb => Self::Rgb,
-            Channel::Sdf => Self::Sdf,
-            Channel::Fused => Self::Fused,
-        }
-    }
 }
 
 /// A test scan's scores.
@@ -222,7 +200,7 @@ impl Laboratory<'_> {
                 })
                 .collect();
             let measures_of = measure(&scored, settings.seed, map_intervals);
-            let of_channel = ChannelMeasures { channel: (*channel).into(), measures: measures_of };
+            let of_channel = ChannelMeasures { channel: *channel, measures: measures_of };
             measures.entry(variants[*variant].name.to_owned()).or_default().push(of_channel);
             self.progress.step();
         }
@@ -247,32 +225,30 @@ impl Laboratory<'_> {
         self.progress.begin(&stage, train.len());
         let mut memory = DualMemory::default();
         let mut kept: Vec<Kept> = Vec::new();
-        // As many at a time as `in_chunks` takes, so that features that nobody needs later are gone at once.
-        for (first, chunk) in train.chunks(2 * rayon::current_num_threads()).enumerate() {
-            let prepared: Vec<Result<(PatchSet, SampleFeatures), ScanError>> = chunk
-                .par_iter()
-                .map(|entry| {
-                    let loaded = (self.read)(&entry.source)?;
-                    let prepared =
-                        self.experts.prepare(&loaded, settings).map_err(|source| not_judged(entry, source))?;
-                    self.progress.step();
-                    Ok((prepared.patches, prepared.features))
-                })
-                .collect();
-            for (offset, one) in prepared.into_iter().enumerate() {
-                let category = || dataset.name.clone();
-                let (patches, features) = one.map_err(|source| ReproductionError::TrainingScan {
-                    category: category(),
-                    source: source.into(),
-                })?;
-                memory.add(&features);
-                let index = first * 2 * rayon::current_num_threads() + offset;
-                if chosen.binary_search(&index).is_ok() {
-                    kept.push((index, patches, features));
+        let prepare = |entry: &SampleEntry| -> Result<(PatchSet, SampleFeatures), ScanError> {
+            let loaded = (self.read)(&entry.source)?;
+            let prepared = self.experts.prepare(&loaded, settings).map_err(|source| not_judged(entry, source))?;
+            self.progress.step();
+            Ok((prepared.patches, prepared.features))
+        };
+        let (mut index, mut unusable) = (0, None);
+        in_chunks_to(train, prepare, |prepared| {
+            match prepared {
+                Ok((patches, features)) => {
+                    memory.add(&features);
+                    if chosen.binary_search(&index).is_ok() {
+                        kept.push((index, patches, features));
+                    }
                 }
+                Err(error) => unusable = unusable.take().or(Some(error)),
             }
-        }
+            index += 1;
+        });
         self.progress.end();
+        if let Some(source) = unusable {
+            let source = Box::new(source);
+            return Err(ReproductionError::TrainingScan { category: dataset.name.clone(), source });
+        }
         let wants_coreset = variants.iter().any(|variant| variant.dictionary == Dictionary::Coreset);
         let mut banks = Banks { coreset: Vec::new(), memory };
         if wants_coreset {
@@ -363,7 +339,7 @@ impl Laboratory<'_> {
         }
         let columns: Vec<(f32, ScoreMap)> = columns(&variants)
             .into_iter()
-            .map(|(variant, channel)| (channel.score(&totals[variant]), map_of(&maps[variant], channel).clone()))
+            .map(|(variant, channel)| (channel.score(&totals[variant]), channel.map(&maps[variant]).clone()))
             .collect();
         let on_maps = match &truth {
             Some(truth) => Some(truth_at_map_size(truth, &prepared.sample)),
@@ -392,14 +368,6 @@ fn columns(variants: &[Variant]) -> Vec<(usize, Channel)> {
     let of =
         |(index, variant): (usize, &Variant)| variant.channels.iter().map(move |c| (index, *c)).collect::<Vec<_>>();
     variants.iter().enumerate().flat_map(of).collect()
-}
-
-fn map_of(maps: &AnomalyMaps, channel: Channel) -> &ScoreMap {
-    match channel {
-        Channel::Rgb => &maps.appearance,
-        Channel::Sdf => &maps.shape,
-        Channel::Fused => &maps.fused,
-    }
 }
 
 /// Whether the shape expert's score is the larger one where the fused map is highest.

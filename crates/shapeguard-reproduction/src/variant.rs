@@ -4,9 +4,10 @@
 use serde::{Deserialize, Serialize};
 use shapeguard::evaluation::Channel;
 use shapeguard::experts::Experts;
+use shapeguard_core::expert_inputs::normalised_patch_points;
 use shapeguard_core::memory::{DualMemory, SampleFeatures};
 use shapeguard_core::patches::PatchSet;
-use shapeguard_core::scoring::{LeaveOut, RawScores, cell_residuals, raw_scores};
+use shapeguard_core::scoring::{LeaveOut, RawScores, cell_residuals, dictionary, rebuild_features, shape_neighbours};
 use shapeguard_core::settings::{Coding, MemorySettings};
 
 /// Share of the RGB bank that the greedy coreset keeps (Table 3's 10 %).
@@ -79,6 +80,9 @@ pub struct Banks {
 }
 
 /// Compares a sample in each of these ways, without the features that it leaves out.
+///
+/// What the ways share is computed once, and nothing else is: signed distances, nearly all of the work, once for each coding
+/// of SDF features, and residuals once for each dictionary and coding of RGB features.
 pub fn compare(
     variants: &[Variant],
     features: &SampleFeatures,
@@ -89,51 +93,54 @@ pub fn compare(
     leave_out: LeaveOut,
 ) -> Vec<RawScores> {
     let memory = &banks.memory;
-    let by = |coding: Coding| {
-        let settings = with_coding(settings, coding);
-        raw_scores(features, patches, memory, &*experts.shape, &*experts.search, &settings, leave_out)
+    let search = &*experts.search;
+    let neighbours = shape_neighbours(&features.shape, memory, search, settings, leave_out);
+    let points = normalised_patch_points(patches);
+    let shape = |coding: Coding| {
+        let rebuilt = rebuild_features(&features.shape, &memory.shape, &neighbours, coding, settings.nonzeros);
+        let distances = experts.shape.signed_distances(&rebuilt.features, &points, patches.points_per_patch);
+        (rebuilt.residuals, distances)
     };
-    // Signed distances are nearly all of the work: one run of the NIF for each coding of SDF features.
-    let sparse = by(Coding::Sparse);
-    let nearest = variants
-        .iter()
-        .any(|variant| variant.sdf == Coding::NearestNeighbour || variant.rgb == Coding::NearestNeighbour)
-        .then(|| by(Coding::NearestNeighbour));
-    let of = |coding: Coding| match (coding, &nearest) {
-        (Coding::NearestNeighbour, Some(nearest)) => nearest,
-        _ => &sparse,
+    let cells = features.used_cells();
+    let appearance = |(which, appearance_coding): (Dictionary, Coding)| {
+        let settings =
+            MemorySettings { shape_guided: which == Dictionary::Guided, appearance_coding, ..settings.clone() };
+        let others = |row: &u32| LeaveOut::Sample(memory.appearance_sample[*row as usize]) != leave_out;
+        let rows = match which {
+            Dictionary::Guided | Dictionary::FullBank => dictionary(&neighbours, memory, &settings, leave_out),
+            Dictionary::Coreset => Some(banks.coreset.iter().copied().filter(others).collect()),
+        };
+        let compared =
+            cell_residuals(&features.appearance, &cells, memory, rows.as_deref(), search, &settings, leave_out);
+        (compared, rows.map_or(memory.appearance.rows(), |rows| rows.len()))
     };
-    let unguided = |variant: &Variant, rows: Option<Vec<u32>>| {
-        let settings = with_coding(settings, variant.rgb);
-        let search = &*experts.search;
-        let appearance = &features.appearance;
-        let compared = cell_residuals(appearance, &sparse.cells, memory, rows.as_deref(), search, &settings, leave_out);
-        let dictionary_size = rows.map_or(memory.appearance.rows(), |rows| rows.len());
-        (compared.neighbours, compared.residuals, dictionary_size)
-    };
+    let (mut shapes, mut appearances) = (Vec::new(), Vec::new());
     variants
         .iter()
         .map(|variant| {
-            let (shape, colour) = (of(variant.sdf), of(variant.rgb));
-            let others = |row: &u32| LeaveOut::Sample(memory.appearance_sample[*row as usize]) != leave_out;
-            let (cell_neighbours, cell_residuals, dictionary_size) = match variant.dictionary {
-                Dictionary::Guided => {
-                    (colour.cell_neighbours.clone(), colour.cell_residuals.clone(), colour.dictionary_size)
-                }
-                Dictionary::FullBank => {
-                    let rows = match leave_out {
-                        LeaveOut::Sample(sample) => Some(memory.appearance_rows_without(sample)),
-                        LeaveOut::Nothing | LeaveOut::Nearest => None,
-                    };
-                    unguided(variant, rows)
-                }
-                Dictionary::Coreset => unguided(variant, Some(banks.coreset.iter().copied().filter(others).collect())),
-            };
-            RawScores { cell_neighbours, cell_residuals, dictionary_size, ..shape.clone() }
+            let (patch_residuals, distances) = once(&mut shapes, variant.sdf, shape).clone();
+            let (compared, dictionary_size) = once(&mut appearances, (variant.dictionary, variant.rgb), appearance);
+            RawScores {
+                patch_neighbours: neighbours.clone(),
+                patch_residuals,
+                distances,
+                points_per_patch: patches.points_per_patch,
+                cells: cells.clone(),
+                cell_neighbours: compared.neighbours.clone(),
+                cell_residuals: compared.residuals.clone(),
+                cell_differences: None,
+                grid_side: features.appearance.rows().isqrt(),
+                dictionary_size: *dictionary_size,
+            }
         })
         .collect()
 }
 
-fn with_coding(settings: &MemorySettings, coding: Coding) -> MemorySettings {
-    MemorySettings { shape_coding: coding, appearance_coding: coding, shape_guided: true, ..settings.clone() }
+/// What was made of the key before, or is made now.
+fn once<K: PartialEq + Copy, V>(made: &mut Vec<(K, V)>, key: K, make: impl Fn(K) -> V) -> &V {
+    let place = made.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
+        made.push((key, make(key)));
+        made.len() - 1
+    });
+    &made[place].1
 }

@@ -17,7 +17,7 @@ use shapeguard_reproduction::estimate::estimate;
 use shapeguard_reproduction::options::{Options, Part};
 use shapeguard_reproduction::results::{MARKER, fingerprint};
 use shapeguard_reproduction::sheets::Sheet;
-use shapeguard_reproduction::study::{ChannelName, Laboratory};
+use shapeguard_reproduction::study::Laboratory;
 use shapeguard_reproduction::tables::{Made, Reproduction, RowKind};
 use shapeguard_reproduction::variant::{CODINGS, CORESET, FULL_BANK, SHAPE_GUIDED, Variant};
 use shapeguard_reproduction::{ReproductionError, Results};
@@ -108,7 +108,7 @@ fn same(result: &CategoryResult, variant: &Variant, expected: &[ChannelMetrics])
         if !variant.channels.contains(&channel) {
             continue;
         }
-        let measures = result.of(variant, ChannelName::from(channel)).unwrap();
+        let measures = result.of(variant, channel).unwrap();
         let pixels = metrics.pixels.as_ref().unwrap();
         assert_eq!(measures.i_auroc, metrics.i_auroc, "{} {channel:?}", variant.name);
         assert_eq!(measures.p_auroc, Some(pixels.p_auroc), "{} {channel:?}", variant.name);
@@ -171,7 +171,7 @@ fn the_reference_s_deviations_are_those_of_fit_and_evaluate_too() {
     let (result, _) = job.run().unwrap();
     let quirks = by_fit_and_evaluate(|s| *s = s.clone().with_reference_quirks());
     same(&result, &SHAPE_GUIDED, &quirks);
-    assert_ne!(result.of(&SHAPE_GUIDED, ChannelName::Fused), fixture.result.of(&SHAPE_GUIDED, ChannelName::Fused));
+    assert_ne!(result.of(&SHAPE_GUIDED, Channel::Fused), fixture.result.of(&SHAPE_GUIDED, Channel::Fused));
     let full_bank = by_fit_and_evaluate(|s| {
         *s = s.clone().with_reference_quirks();
         s.memory.shape_guided = false;
@@ -211,11 +211,9 @@ fn sweeps_on_fewer_scans_have_intervals() {
     assert!(sweep.good + sweep.defective < fixture.dataset.test.len());
     assert!(sweep.resampled.iter().all(|resampled| resampled.aupro_001.is_some()));
     assert_eq!(result.sweeps.len(), 4, "Table 4 was not wanted: {:?}", result.sweeps.keys());
-    assert!(
-        result.baselines.is_empty() && result.seconds.is_empty() && result.of(&FULL_BANK, ChannelName::Rgb).is_none()
-    );
+    assert!(result.baselines.is_empty() && result.seconds.is_empty() && result.of(&FULL_BANK, Channel::Rgb).is_none());
     // The paper's own way is measured on all scans all the same, and its figures do not depend on what else is.
-    assert_eq!(result.of(&SHAPE_GUIDED, ChannelName::Fused), fixture.result.of(&SHAPE_GUIDED, ChannelName::Fused));
+    assert_eq!(result.of(&SHAPE_GUIDED, Channel::Fused), fixture.result.of(&SHAPE_GUIDED, Channel::Fused));
 }
 
 fn reproduction(result: CategoryResult) -> Reproduction {
@@ -306,7 +304,7 @@ fn the_pages_hold_published_and_own_figures_side_by_side() {
             .map(|row| (row.kind, row.cells.last().unwrap().as_str()))
             .collect()
     };
-    let ours = fixture.result.of(&SHAPE_GUIDED, ChannelName::Fused).unwrap().i_auroc.unwrap();
+    let ours = fixture.result.of(&SHAPE_GUIDED, Channel::Fused).unwrap().i_auroc.unwrap();
     assert_eq!(of("Shape-Guided"), [(RowKind::Published, "0.947"), (RowKind::Ours, format!("{ours:.3}").as_str())]);
     assert_eq!(of("AST (RGB + depth)"), [(RowKind::Published, "0.937")]);
     assert!(markdown.contains("| PatchCore | **ours** |") && markdown.contains("presumed"));

@@ -13,8 +13,7 @@ mod suite;
 
 use std::error::Error;
 
-use shapeguard::benchmark::mean;
-use shapeguard::evaluation::{ChannelMetrics, Evaluation, PixelFigures};
+use shapeguard::evaluation::{ChannelMetrics, Evaluation, PixelFigures, mean};
 use shapeguard::presets;
 use shapeguard_core::settings::{ReferenceQuirks, Settings};
 
@@ -66,7 +65,7 @@ fn lines() -> Result<Vec<(String, Settings)>, Box<dyn Error>> {
 /// Means over categories of the fused figures.
 fn means(evaluations: &[Evaluation]) -> [f64; 5] {
     let mean_of = |figure: &dyn Fn(&ChannelMetrics) -> Option<f64>| {
-        mean(evaluations.iter().map(|evaluation| figure(evaluation.all.channels.last()?)))
+        mean(evaluations.iter().map(|evaluation| figure(evaluation.all.channels.last()?))).unwrap_or(f64::NAN)
     };
     let pixels = |figure: fn(&PixelFigures) -> f64| mean_of(&|channel| channel.pixels.as_ref().map(figure));
     [

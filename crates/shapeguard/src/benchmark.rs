@@ -58,16 +58,6 @@ pub fn take_option(arguments: &mut Vec<String>, flag: &str) -> Option<String> {
     arguments.drain(at..(at + 2).min(arguments.len())).nth(1)
 }
 
-/// The mean of a table's figures; what is unknown makes it unknown.
-pub fn mean(figures: impl IntoIterator<Item = Option<f64>>) -> f64 {
-    let (mut sum, mut count) = (0.0, 0);
-    for figure in figures {
-        sum += figure.unwrap_or(f64::NAN);
-        count += 1;
-    }
-    sum / f64::from(count.max(1))
-}
-
 /// A planned scan's path within its category.
 pub fn scan_name(planned: &PlannedScan) -> String {
     planned.folder().join(planned.name()).display().to_string()
@@ -111,11 +101,5 @@ mod tests {
         assert_eq!(take_option(&mut arguments, "--json").as_deref(), Some("out.json"));
         assert_eq!(take_option(&mut arguments, "--weights"), None);
         assert_eq!(arguments, ["v1", "pear"]);
-    }
-
-    #[test]
-    fn an_unknown_figure_makes_the_mean_unknown() {
-        assert_eq!(mean([Some(0.5), Some(1.0)]), 0.75);
-        assert!(mean([Some(0.5), None]).is_nan());
     }
 }

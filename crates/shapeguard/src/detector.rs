@@ -2,7 +2,6 @@
 
 use rand::SeedableRng;
 use rand::seq::index;
-use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use shapeguard_core::alignment::{Alignment, AlignmentError, AlignmentStatistics};
 use shapeguard_core::calibration::{Threshold, ThresholdBasis, ThresholdError};
@@ -22,12 +21,9 @@ use shapeguard_core::settings::{AppearanceMetric, Settings};
 use shapeguard_core::typical::{SampleTypical, TypicalScores};
 use shapeguard_data::{DataError, scan_digest};
 
+use crate::chunks::{consumed_in_chunks, in_chunks, in_chunks_to};
 use crate::experts::Experts;
 use crate::pipeline::{NotJudged, PreparedScan, StageSeconds, Stopwatch, prepare};
-
-/// Scans that are prepared at a time before their results are put away, per thread: bounds the memory that
-/// decoded scans take.
-const SCANS_IN_FLIGHT_PER_THREAD: usize = 2;
 
 /// A fitted detector for one kind of part.
 #[derive(Debug)]
@@ -236,26 +232,19 @@ impl Detector {
         let mut read = |stage: &str, scans: &[I]| {
             progress.begin(stage, scans.len());
             let mut usable = Vec::with_capacity(scans.len());
-            for chunk in scans.chunks(SCANS_IN_FLIGHT_PER_THREAD * rayon::current_num_threads()) {
-                let results: Vec<Result<FitScan, ScanError>> = chunk
-                    .par_iter()
-                    .map(|input| {
-                        let loaded = load(input)?;
-                        let digest = scan_digest(&loaded.scan);
-                        let prepared = experts
-                            .prepare(&loaded, &settings)
-                            .map_err(|source| ScanError::NotJudged { name: describe(input), source })?;
-                        progress.step();
-                        Ok(FitScan { patches: prepared.patches, features: prepared.features, digest })
-                    })
-                    .collect();
-                for result in results {
-                    match result {
-                        Ok(scan) => usable.push(scan),
-                        Err(error) => unusable.push(error.to_string()),
-                    }
-                }
-            }
+            let prepare = |input: &I| -> Result<FitScan, ScanError> {
+                let loaded = load(input)?;
+                let digest = scan_digest(&loaded.scan);
+                let prepared = experts
+                    .prepare(&loaded, &settings)
+                    .map_err(|source| ScanError::NotJudged { name: describe(input), source })?;
+                progress.step();
+                Ok(FitScan { patches: prepared.patches, features: prepared.features, digest })
+            };
+            in_chunks_to(scans, prepare, |result| match result {
+                Ok(scan) => usable.push(scan),
+                Err(error) => unusable.push(error.to_string()),
+            });
             progress.end();
             usable
         };
@@ -516,26 +505,4 @@ pub fn alignment_choice(n: usize, settings: &Settings) -> Vec<usize> {
     let mut chosen = index::sample(&mut rng, n, wanted).into_vec();
     chosen.sort_unstable();
     chosen
-}
-
-/// Maps in parallel, a bounded number at a time, in order.
-pub fn in_chunks<T: Sync, U: Send>(items: &[T], each: impl Fn(&T) -> U + Sync) -> Vec<U> {
-    let mut results = Vec::with_capacity(items.len());
-    for chunk in items.chunks(SCANS_IN_FLIGHT_PER_THREAD * rayon::current_num_threads()) {
-        results.extend(chunk.par_iter().map(&each).collect::<Vec<_>>());
-    }
-    results
-}
-
-/// As [`in_chunks`]; each item is gone when its result is there.
-fn consumed_in_chunks<T: Send, U: Send>(items: Vec<T>, each: impl Fn(T) -> U + Sync) -> Vec<U> {
-    let mut results = Vec::with_capacity(items.len());
-    let mut items = items.into_iter();
-    loop {
-        let chunk: Vec<T> = items.by_ref().take(SCANS_IN_FLIGHT_PER_THREAD * rayon::current_num_threads()).collect();
-        if chunk.is_empty() {
-            return results;
-        }
-        results.extend(chunk.into_par_iter().map(&each).collect::<Vec<_>>());
-    }
 }

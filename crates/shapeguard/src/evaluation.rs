@@ -3,9 +3,9 @@
 pub mod routed;
 
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use shapeguard_core::calibration::ThresholdBasis;
-use shapeguard_core::fusion::Scores;
+use shapeguard_core::fusion::{AnomalyMaps, Scores};
 use shapeguard_core::grid::{Mask, ScoreMap};
 use shapeguard_core::metrics::{AUPRO_LIMITS, PixelMetrics, auroc, f1_max};
 use shapeguard_core::seams::Progress;
@@ -28,7 +28,7 @@ pub struct LabelledScan {
 }
 
 /// Which of the three maps a figure is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Channel {
     /// The appearance expert alone.
@@ -53,11 +53,11 @@ impl Channel {
     }
 
     /// This channel's map.
-    pub fn map(self, inspection: &Inspection) -> &ScoreMap {
+    pub fn map(self, maps: &AnomalyMaps) -> &ScoreMap {
         match self {
-            Self::Rgb => &inspection.maps.appearance,
-            Self::Sdf => &inspection.maps.shape,
-            Self::Fused => &inspection.maps.fused,
+            Self::Rgb => &maps.appearance,
+            Self::Sdf => &maps.shape,
+            Self::Fused => &maps.fused,
         }
     }
 }
@@ -225,7 +225,7 @@ fn evaluate_by<I: Sync>(
 ) -> Result<Evaluation, DataError> {
     progress.begin("Inspecting test scans", inputs.len());
     let indexed: Vec<(usize, &I)> = inputs.iter().enumerate().collect();
-    let outcomes = crate::detector::in_chunks(&indexed, |(index, input)| -> Result<_, DataError> {
+    let outcomes = crate::chunks::in_chunks(&indexed, |(index, input)| -> Result<_, DataError> {
         let not_judged = |reason: String| ScanResult {
             name: name(input),
             kind: kind(input),
@@ -322,6 +322,12 @@ fn evaluate_by<I: Sync>(
     })
 }
 
+/// The mean of a figure over categories; `None` if it is unknown of one of them, or there is none.
+pub fn mean(figures: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
+    let figures: Vec<f64> = figures.into_iter().collect::<Option<_>>()?;
+    (!figures.is_empty()).then(|| figures.iter().sum::<f64>() / figures.len() as f64)
+}
+
 /// Share of the judged scans of some kinds that were rejected; `None` if none was judged.
 fn share_rejected(scans: &[ScanResult], is_meant: impl Fn(&str) -> bool) -> Option<f64> {
     let verdicts: Vec<Verdict> = scans.iter().filter(|s| is_meant(&s.kind)).filter_map(|s| s.verdict).collect();
@@ -374,5 +380,17 @@ fn mean_seconds(all: &[StageSeconds]) -> StageSeconds {
         appearance_features: mean(|s| s.appearance_features),
         scoring: mean(|s| s.scoring),
         fusion: mean(|s| s.fusion),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_unknown_of_one_category_is_unknown_of_the_mean() {
+        assert_eq!(mean([Some(0.5), Some(1.0)]), Some(0.75));
+        assert_eq!(mean([Some(0.5), None]), None);
+        assert_eq!(mean([]), None);
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod benchmark;
+pub mod chunks;
 pub mod detector;
 pub mod evaluation;
 pub mod experts;
@@ -24,6 +25,6 @@ pub use pipeline::NotJudged;
 pub use routed::RoutedDetector;
 
 /// Lower-case hexadecimal text of bytes.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -6,22 +6,17 @@
 //! anything is used. A model for several categories is another format, which holds such a file for each (`routed.rs`).
 
 mod container;
+mod parts;
 mod routed;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use shapeguard_core::alignment::Alignment;
-use shapeguard_core::calibration::{Threshold, ThresholdBasis};
+use shapeguard_core::calibration::ThresholdBasis;
 use shapeguard_core::matrix::Matrix;
-use shapeguard_core::memory::DualMemory;
-use shapeguard_core::residual_metric::ResidualMetric;
-use shapeguard_core::seams::CELL_PX;
-use shapeguard_core::settings::{AppearanceMetric, Preset, Settings};
-use shapeguard_core::typical::{Typical, TypicalScores};
+use shapeguard_core::settings::Settings;
 use shapeguard_data::atomic_write;
 
 use crate::detector::{Detector, Provenance};
@@ -29,6 +24,7 @@ use crate::experts::{ExpertIdentity, Experts, ExpertsError};
 use crate::model::Model;
 use crate::presets;
 use container::{Container, Draft, Fault, Tensor, Tensors, Values, digest};
+use parts::{Layout, alignment, memory, threshold, values};
 pub use routed::{ROUTED_VERSION, save_routed};
 
 /// What a header says it is.
@@ -349,12 +345,7 @@ fn header(container: &Container, path: &Path) -> Result<Header, ModelFileError> 
         return Err(invalid("expected the version 1 or later, found 0".into()));
     }
     let mut header: serde_json::Value = serde_json::from_str(text).map_err(damaged)?;
-    if any.version < 2 {
-        upgrade_from_1(&mut header).map_err(invalid)?;
-    }
-    if any.version < 3 {
-        upgrade_from_2(&mut header).map_err(invalid)?;
-    }
+    versions::upgrade(&mut header, any.version).map_err(invalid)?;
     let header: Header = serde_json::from_value(header).map_err(damaged)?;
     presets::check(&header.settings).map_err(|message| invalid(format!("its settings make no sense: {message}")))?;
     if !(header.false_reject_rate > 0.0 && header.false_reject_rate < 1.0) {
@@ -362,253 +353,4 @@ fn header(container: &Container, path: &Path) -> Result<Header, ModelFileError> 
         return Err(invalid(format!("expected a false-reject rate between 0 and 1, found {found}")));
     }
     Ok(header)
-}
-
-/// Adds the settings that version 1 did not have, with the values that it worked by: the paper's.
-fn upgrade_from_1(header: &mut serde_json::Value) -> Result<(), String> {
-    let paper = Settings::preset(Preset::Paper);
-    let (memory, fusion) = (&paper.memory, &paper.fusion);
-    let added = [
-        ("image", None, json!(paper.image)),
-        ("memory", Some("overlap_rule"), json!(memory.overlap_rule)),
-        ("memory", Some("shape_typical_power"), json!(memory.shape_typical_power)),
-        ("memory", Some("appearance_typical_power"), json!(memory.appearance_typical_power)),
-        ("memory", Some("residual_power"), json!(memory.residual_power)),
-        ("fusion", Some("rule"), json!(fusion.rule)),
-    ];
-    add_settings(header, added, 1)
-}
-
-/// Adds the settings that versions 1 and 2 did not have: one coding was both experts', all features were kept, and none of the
-/// reference's deviations was known.
-fn upgrade_from_2(header: &mut serde_json::Value) -> Result<(), String> {
-    let paper = Settings::preset(Preset::Paper);
-    let memory = header.pointer_mut("/settings/memory").and_then(serde_json::Value::as_object_mut);
-    let coding = memory.and_then(|memory| memory.remove("coding"));
-    let coding = coding.ok_or("its header has no setting memory.coding, which versions 1 and 2 had")?;
-    let added = [
-        ("memory", Some("shape_coding"), coding.clone()),
-        ("memory", Some("appearance_coding"), coding),
-        ("memory", Some("appearance_share"), json!(paper.memory.appearance_share)),
-        ("memory", Some("appearance_metric"), json!(paper.memory.appearance_metric)),
-        ("memory", Some("shape_score"), json!(paper.memory.shape_score)),
-        ("reference_quirks", None, json!(paper.reference_quirks)),
-    ];
-    add_settings(header, added, 2)
-}
-
-/// Adds settings by group and key, or whole groups; none of them may be there, as `version` did not have them.
-fn add_settings<const N: usize>(
-    header: &mut serde_json::Value,
-    added: [(&str, Option<&str>, serde_json::Value); N],
-    version: u32,
-) -> Result<(), String> {
-    for (group, key, value) in added {
-        let settings = header.get_mut("settings").and_then(serde_json::Value::as_object_mut);
-        let (place, key) = match key {
-            None => (settings, group),
-            Some(key) => (settings.and_then(|s| s.get_mut(group)?.as_object_mut()), key),
-        };
-        let Some(place) = place else { return Err(format!("its header has no settings of the group {group:?}")) };
-        if place.insert(key.to_owned(), value).is_some() {
-            let name = if key == group { key.to_owned() } else { format!("{group}.{key}") };
-            return Err(format!("its header has the setting {name}, which version {version} did not have"));
-        }
-    }
-    Ok(())
-}
-
-/// The sizes of a model's tensors, which fit each other.
-#[derive(Clone, Copy)]
-struct Layout {
-    sdf_bank: [usize; 2],
-    rgb_bank: [usize; 2],
-}
-
-impl Layout {
-    /// Checks names, number formats and shapes of all tensors, of which none is read.
-    fn of(container: &Container, header: &Header) -> Result<Self, String> {
-        let sdf_bank: [usize; 2] = container.shape("sdf_bank", Dtype::F32)?;
-        let rgb_bank: [usize; 2] = container.shape("rgb_bank", Dtype::F32)?;
-        if sdf_bank.contains(&0) || rgb_bank.contains(&0) {
-            return Err("a memory bank is empty".into());
-        }
-        let [links]: [usize; 1] = container.shape("sdf_link_rows", Dtype::U32)?;
-        let [good_scores]: [usize; 1] = container.shape("threshold_good_scores", Dtype::F32)?;
-        let mut lists = vec![
-            // Version 1 had no scale, which no rule of its time needs.
-            ("alignment", Dtype::F32, if header.version == 1 { 2 } else { 4 }),
-            ("good_peak", Dtype::F32, 1),
-            ("rgb_cell", Dtype::U32, rgb_bank[0]),
-            ("rgb_sample", Dtype::U32, rgb_bank[0]),
-            ("sdf_link_rows", Dtype::U32, links),
-            ("sdf_link_starts", Dtype::U32, sdf_bank[0].saturating_add(1)),
-            ("sdf_sample", Dtype::U32, sdf_bank[0]),
-            ("threshold_good_scores", Dtype::F32, good_scores),
-            ("threshold_score", Dtype::F32, 1),
-        ];
-        if TypicalScores::are_wanted(&header.settings.memory) {
-            lists.extend([
-                (SDF_TYPICAL_DISTANCE, Dtype::F32, sdf_bank[0]),
-                (SDF_TYPICAL_RESIDUAL, Dtype::F32, sdf_bank[0]),
-                (RGB_TYPICAL_RESIDUAL, Dtype::F32, rgb_bank[0]),
-            ]);
-        }
-        for (name, dtype, expected) in lists.iter().copied() {
-            let [found]: [usize; 1] = container.shape(name, dtype)?;
-            if found != expected {
-                return Err(format!("the tensor {name:?} must have {expected} values, found {found}"));
-            }
-        }
-        let has_metric = wants_metric(header);
-        if has_metric {
-            let found: [usize; 2] = container.shape(RGB_RESIDUAL_METRIC, Dtype::F32)?;
-            if found != [rgb_bank[1]; 2] {
-                return Err(format!(
-                    "the tensor {RGB_RESIDUAL_METRIC:?} must have {0} x {0} values, found {found:?}",
-                    rgb_bank[1]
-                ));
-            }
-        }
-        let mut experts = [None; 2];
-        for (place, name) in experts.iter_mut().zip([SHAPE_EXPERT_FILE, APPEARANCE_EXPERT_FILE]) {
-            if container.has(name) {
-                let _: [usize; 1] = container.shape(name, Dtype::U8)?;
-                *place = Some(name);
-            }
-        }
-        let is_known = |name: &str| {
-            ["sdf_bank", "rgb_bank"].contains(&name)
-                || (has_metric && name == RGB_RESIDUAL_METRIC)
-                || lists.iter().any(|(known, ..)| *known == name)
-                || experts.contains(&Some(name))
-        };
-        match container.names().into_iter().find(|name| !is_known(name)) {
-            Some(name) => Err(format!("it holds the tensor {name:?}, which no model has")),
-            None => Ok(Self { sdf_bank, rgb_bank }),
-        }
-    }
-}
-
-/// Whether the model measures RGB residuals by a metric of its own.
-fn wants_metric(header: &Header) -> bool {
-    header.settings.memory.appearance_metric == AppearanceMetric::Mahalanobis
-}
-
-fn values<const N: usize>(tensors: &mut Tensors, name: &str) -> Result<[f32; N], String> {
-    let values = tensors.f32(name)?;
-    let found = values.len();
-    values.try_into().map_err(|_| format!("the tensor {name:?} must have {N} values, found {found}"))
-}
-
-fn alignment(tensors: &mut Tensors, header: &Header) -> Result<Alignment, String> {
-    let alignment = if header.version == 1 {
-        let [a, b] = values(tensors, "alignment")?;
-        Alignment { a, b, mean: 0.0, deviation: 1.0 }
-    } else {
-        let [a, b, mean, deviation] = values(tensors, "alignment")?;
-        Alignment { a, b, mean, deviation }
-    };
-    alignment.check(header.settings.fusion.rule).map_err(|error| error.to_string())
-}
-
-fn threshold(tensors: &mut Tensors, header: &Header) -> Result<Threshold, String> {
-    let [score] = values(tensors, "threshold_score")?;
-    let good_scores = tensors.f32("threshold_good_scores")?;
-    if !good_scores.is_sorted() || good_scores.is_empty() {
-        return Err("the good scores must be ascending and not empty".into());
-    }
-    Ok(Threshold { score, false_reject_rate: header.false_reject_rate, basis: header.threshold_basis, good_scores })
-}
-
-/// The memories, with every index checked.
-fn memory(tensors: &mut Tensors, layout: Layout, header: &Header) -> Result<DualMemory, String> {
-    let Header { provenance, settings, .. } = header;
-    let matrix = |[rows, cols]: [usize; 2], values| Matrix::from_vec(rows, cols, values);
-    let memory = DualMemory {
-        shape: matrix(layout.sdf_bank, tensors.f32("sdf_bank")?),
-        shape_sample: tensors.u32("sdf_sample")?,
-        appearance: matrix(layout.rgb_bank, tensors.f32("rgb_bank")?),
-        appearance_sample: tensors.u32("rgb_sample")?,
-        appearance_cell: cells(tensors.u32("rgb_cell")?, settings.image.side_px)?,
-        link_starts: tensors.u32("sdf_link_starts")?,
-        link_rows: tensors.u32("sdf_link_rows")?,
-        typical: typical(tensors, header)?,
-        appearance_metric: metric(tensors, layout, header)?,
-    };
-    for (name, samples) in [("SDF", &memory.shape_sample), ("RGB", &memory.appearance_sample)] {
-        if !samples.is_sorted() {
-            return Err(format!("the {name} bank's sample numbers are not ascending"));
-        }
-        // `is_sorted` above makes the last one the largest.
-        if samples.last().is_some_and(|last| *last as usize >= provenance.training_scans) {
-            return Err(format!(
-                "the {name} bank has a feature of sample {}, the model was fitted to {} scans",
-                samples[samples.len() - 1],
-                provenance.training_scans
-            ));
-        }
-    }
-    check_links(&memory)?;
-    Ok(memory)
-}
-
-fn cells(cells: Vec<u32>, image_side: usize) -> Result<Vec<u16>, String> {
-    let count = (image_side / CELL_PX).pow(2);
-    if let Some(cell) = cells.iter().find(|cell| **cell as usize >= count) {
-        return Err(format!("an RGB feature is of cell {cell}, there are {count}"));
-    }
-    Ok(cells.into_iter().map(|cell| cell as u16).collect())
-}
-
-fn typical(tensors: &mut Tensors, header: &Header) -> Result<Option<TypicalScores>, String> {
-    if !TypicalScores::are_wanted(&header.settings.memory) {
-        return Ok(None);
-    }
-    let mut read = |name: &str| match tensors.f32(name)? {
-        values if values.iter().any(|value| *value < 0.0) => Err(format!("the tensor {name:?} holds negative scores")),
-        values => Ok(Typical::new(values)),
-    };
-    Ok(Some(TypicalScores {
-        distance: read(SDF_TYPICAL_DISTANCE)?,
-        residual: read(SDF_TYPICAL_RESIDUAL)?,
-        cell: read(RGB_TYPICAL_RESIDUAL)?,
-    }))
-}
-
-fn metric(tensors: &mut Tensors, layout: Layout, header: &Header) -> Result<Option<ResidualMetric>, String> {
-    if !wants_metric(header) {
-        return Ok(None);
-    }
-    let width = layout.rgb_bank[1];
-    let whitening = Matrix::from_vec(width, width, tensors.f32(RGB_RESIDUAL_METRIC)?);
-    for row in 0..width {
-        if whitening.row(row)[row] <= 0.0 || whitening.row(row)[row + 1..].iter().any(|value| *value != 0.0) {
-            return Err(format!(
-                "the tensor {RGB_RESIDUAL_METRIC:?} must be a lower triangle with a positive diagonal, its row {row} is not"
-            ));
-        }
-    }
-    Ok(Some(ResidualMetric::from_whitening(whitening)))
-}
-
-fn check_links(memory: &DualMemory) -> Result<(), String> {
-    let (starts, rows) = (&memory.link_starts, &memory.link_rows);
-    let starts_fit = starts.first() == Some(&0)
-        && starts.is_sorted()
-        && starts.last().is_some_and(|end| *end as usize == rows.len());
-    if !starts_fit || rows.iter().any(|row| *row as usize >= memory.appearance.rows()) {
-        return Err("the links between the banks do not fit them".into());
-    }
-    for (sample, range) in memory.shape_sample.iter().zip(starts.windows(2)) {
-        let rows = &rows[range[0] as usize..range[1] as usize];
-        if !rows.windows(2).all(|pair| pair[0] < pair[1]) {
-            return Err("the links between the banks are not ascending".into());
-        }
-        // A sample that is left out leaves with all that it knows.
-        if rows.iter().any(|row| memory.appearance_sample[*row as usize] != *sample) {
-            return Err("a link between the banks leads to a feature of another sample".into());
-        }
-    }
-    Ok(())
 }

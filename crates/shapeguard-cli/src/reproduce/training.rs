@@ -159,7 +159,7 @@ impl Plan {
         let scans: Vec<_> = chosen.iter().map(|(category, entry)| (category, &entry.name)).collect();
         // The number of patches follows from the scans.
         let text = json!([scans, settings.foreground, self.training_settings(1), self.steps]).to_string();
-        Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+        shapeguard::hex(&Sha256::digest(text))
     }
 }
 

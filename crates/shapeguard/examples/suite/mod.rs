@@ -5,8 +5,8 @@
 use std::error::Error;
 
 use rayon::prelude::*;
-use shapeguard::benchmark::{Benchmark, DEFAULT_SUITE, mean, scan_kind, scan_name, take_option};
-use shapeguard::evaluation::{Channel, ChannelMetrics, Evaluation, LabelledScan, evaluate};
+use shapeguard::benchmark::{Benchmark, DEFAULT_SUITE, scan_kind, scan_name, take_option};
+use shapeguard::evaluation::{Channel, ChannelMetrics, Evaluation, LabelledScan, evaluate, mean};
 use shapeguard::experts::Experts;
 use shapeguard::{Detector, FitInputs, Inspection, LoadedScan};
 use shapeguard_core::seams::Silent;
@@ -108,7 +108,8 @@ pub const HEADING: &str = "I-AUROC RGB / SDF / fused | P-AUROC | AUPRO 0.3 | AUP
 
 /// Means over evaluations as a line of the table.
 pub fn row(name: &str, evaluations: &[&Evaluation]) -> String {
-    let mean_of = |figure: &dyn Fn(&Evaluation) -> Option<f64>| mean(evaluations.iter().map(|e| figure(e)));
+    let mean_of =
+        |figure: &dyn Fn(&Evaluation) -> Option<f64>| mean(evaluations.iter().map(|e| figure(e))).unwrap_or(f64::NAN);
     let three = |figure: fn(&ChannelMetrics) -> Option<f64>| {
         let of = |index: usize| format!("{:.3}", mean_of(&|e| figure(&e.all.channels[index])));
         (0..Channel::ALL.len()).map(of).collect::<Vec<_>>().join(" / ")

@@ -11,8 +11,9 @@ use shapeguard_core::routing::Route;
 use shapeguard_core::seams::Progress;
 use shapeguard_data::DataError;
 
-use super::{Channel, ChannelMetrics, Evaluation, GOOD, LabelledScan, LoadFault, PixelFigures, evaluate_by};
-use crate::detector::{Detector, Inspection, LoadedScan, in_chunks};
+use super::{Channel, ChannelMetrics, Evaluation, GOOD, LabelledScan, LoadFault, PixelFigures, evaluate_by, mean};
+use crate::chunks::in_chunks;
+use crate::detector::{Detector, Inspection, LoadedScan};
 use crate::routed::RoutedDetector;
 
 /// Where scans of one category were routed to.
@@ -175,12 +176,6 @@ impl RoutedSummary {
             strangers: of_strangers,
         }
     }
-}
-
-/// The mean; `None` if a figure is, or there is none.
-fn mean(figures: impl Iterator<Item = Option<f64>>) -> Option<f64> {
-    let figures = figures.collect::<Option<Vec<f64>>>()?;
-    (!figures.is_empty()).then(|| figures.iter().sum::<f64>() / figures.len() as f64)
 }
 
 fn means(channel: Channel, evaluations: &[&Evaluation]) -> MeanMetrics {
