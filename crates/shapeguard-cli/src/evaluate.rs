@@ -12,7 +12,7 @@ use serde::Serialize;
 use shapeguard::bench::peak_memory_bytes;
 use shapeguard::evaluation::{ChannelMetrics, Evaluation, GOOD, KindMetrics, LabelledScan, LoadFault, evaluate};
 use shapeguard::report::{self, StripPng, channel_name};
-use shapeguard::{Detector, Inspection, Model, Verdict, model_file};
+use shapeguard::{Detector, Inspection, Model, model_file};
 use shapeguard_core::seams::Progress;
 use shapeguard_data::{DataError, Datasets, TestEntry, TruthRule, read_truth};
 
@@ -229,9 +229,7 @@ fn table(measured: &Measured) -> String {
     let threshold = number(f64::from(evaluation.threshold));
     line(format!("At the model's threshold {threshold}:"));
     for (is_defective, what) in [(true, "defective"), (false, "good")] {
-        let verdicts: Vec<_> = evaluation.scans.iter().filter(|s| (s.kind != GOOD) == is_defective).collect();
-        let judged = verdicts.iter().filter(|scan| scan.verdict.is_some()).count();
-        let rejected = verdicts.iter().filter(|scan| scan.verdict == Some(Verdict::Rejected)).count();
+        let (rejected, judged) = evaluation.rejected(!is_defective);
         let share = if judged == 0 { "-".to_owned() } else { percent(rejected as f64 / judged as f64) };
         line(format!("  {rejected} of {judged} {what} scans rejected ({share})"));
     }

@@ -90,7 +90,11 @@ pub fn run(args: &InfoArgs) -> Result<()> {
         (Model::Single(detector), None) => detector,
         (Model::Routed(routed), None) => return several(args, routed, file_bytes),
     };
-    let info = Info::of(&args.model, file_bytes, detector);
+    let format_version = match &model {
+        Model::Single(_) => model_file::load_header(&args.model)?.version(),
+        Model::Routed(_) => model_file::ROUTED_VERSION,
+    };
+    let info = Info::of(&args.model, file_bytes, format_version, detector);
     if args.json { output::json(&info) } else { output::text(&table(&info, detector)) }
 }
 
@@ -121,7 +125,7 @@ struct CategoryInfo<'a> {
 fn several(args: &InfoArgs, routed: &RoutedDetector, file_bytes: u64) -> Result<()> {
     let categories = routed.detectors().iter().zip(&routed.router().typical).map(|(detector, typical_distance)| {
         let Info { provenance, memories, alignment, threshold, good_peak, .. } =
-            Info::of(&args.model, file_bytes, detector);
+            Info::of(&args.model, file_bytes, model_file::ROUTED_VERSION, detector);
         CategoryInfo { provenance, memories, alignment, threshold, good_peak, typical_distance: *typical_distance }
     });
     let info = RoutedInfo {
@@ -173,13 +177,13 @@ fn routed_table(info: &RoutedInfo<'_>, routed: &RoutedDetector) -> String {
 }
 
 impl<'a> Info<'a> {
-    fn of(model: &'a Path, file_bytes: u64, detector: &'a Detector) -> Self {
+    fn of(model: &'a Path, file_bytes: u64, format_version: u32, detector: &'a Detector) -> Self {
         let (memory, experts, threshold) = (detector.memory(), detector.experts(), detector.threshold());
         let alignment = detector.alignment();
         Self {
             model,
             file_bytes,
-            format_version: model_file::VERSION,
+            format_version,
             provenance: detector.provenance(),
             shape_expert: &experts.shape_identity,
             appearance_expert: &experts.appearance_identity,

@@ -24,4 +24,5 @@ pub mod scoring;
 pub mod seams;
 pub mod settings;
 pub mod sparse_coding;
+mod square_matrix;
 pub mod typical;

@@ -88,7 +88,8 @@ impl DualMemory {
         }
     }
 
-    /// A greedy coreset of the RGB features, ascending: a share of the rows, rounded, but at least one. Its start and projection
+    /// A greedy coreset of the RGB features, ascending: a share of the rows, rounded, but at least one, and fewer where
+    /// all others equal a chosen one. Its start and projection
     /// come from `seed`.
     pub fn appearance_coreset(&self, share: f64, seed: u64) -> Vec<u32> {
         let count = (self.appearance.rows() as f64 * share).round() as usize;

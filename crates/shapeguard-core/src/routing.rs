@@ -13,7 +13,8 @@ use rayon::prelude::*;
 use crate::calibration::{Threshold, ThresholdBasis};
 use crate::matrix::Matrix;
 use crate::memory::SampleFeatures;
-use covariance::{Covariance, SquareMatrix};
+use crate::square_matrix::SquareMatrix;
+use covariance::Covariance;
 
 /// A part is unknown when it is farther from every category than this many times what is typical there. Chosen on simulated
 /// scans of seeds that no figure is given for: farther than nearly all good and defective scans of a category, nearer than all

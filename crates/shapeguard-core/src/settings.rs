@@ -15,7 +15,7 @@ use crate::seams::IMAGE_SIDE;
 pub struct Settings {
     /// Name of the preset that these settings came from, for reports.
     pub preset: String,
-    /// Seed of everything random: plane hypotheses, choice of alignment samples.
+    /// Seed of everything random: plane hypotheses, choice of alignment samples, a coreset's start and projection.
     pub seed: u64,
     /// Foreground.
     pub foreground: ForegroundSettings,

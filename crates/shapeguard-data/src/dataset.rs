@@ -87,7 +87,7 @@ impl Datasets {
     /// Finds the scans of a category, of a bare folder of scans, or of a root that holds at least two categories.
     ///
     /// # Errors
-    /// As [`Dataset::open`].
+    /// As [`Dataset::open`], and if two categories have one name.
     pub fn open(path: &Path) -> Result<Self, DataError> {
         let error = match Dataset::open(path) {
             Ok(dataset) => return Ok(Self::One(dataset)),
@@ -96,10 +96,27 @@ impl Datasets {
         };
         match category_roots(path) {
             Ok(roots) if roots.len() > 1 => {
-                roots.iter().map(|root| Dataset::open(root)).collect::<Result<_, _>>().map(Self::Several)
+                let datasets = roots.iter().map(|root| Dataset::open(root)).collect::<Result<Vec<_>, _>>()?;
+                refuse_same_names(&datasets, path)?;
+                Ok(Self::Several(datasets))
             }
             _ => Err(error),
         }
+    }
+}
+
+/// Categories are told apart by their names; links to folders of one name have the same.
+fn refuse_same_names(datasets: &[Dataset], root: &Path) -> Result<(), DataError> {
+    let mut names: Vec<&str> = datasets.iter().map(|dataset| dataset.name.as_str()).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        None => Ok(()),
+        Some(pair) => Err(DataError::Unsupported {
+            path: root.to_path_buf(),
+            expected: "categories whose folders have names that differ".into(),
+            found: format!("two called {:?}", pair[0]),
+            remedy: "rename one of them".into(),
+        }),
     }
 }
 

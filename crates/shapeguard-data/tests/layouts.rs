@@ -255,6 +255,18 @@ fn categories_of_a_root() {
     assert!(category_roots(&empty.path("")).unwrap_err().to_string().contains("train/good"));
 }
 
+#[cfg(unix)]
+#[test]
+fn categories_of_one_name_are_refused() {
+    // A folder is called as it really is, so that links to folders of one name have it both.
+    let (first, second, root) = (Scratch::category("bagel/"), Scratch::category("bagel/"), Scratch::new());
+    for (scratch, link) in [(&first, "a"), (&second, "b")] {
+        std::os::unix::fs::symlink(scratch.path("bagel"), root.path(link)).unwrap();
+    }
+    let error = Datasets::open(&root.path("")).unwrap_err().to_string();
+    assert!(error.contains("two called \"bagel\"") && error.contains("rename"), "{error}");
+}
+
 #[test]
 fn a_root_of_several_categories_is_told_from_one_kind_of_part() {
     let scratch = Scratch::category("bagel/");

@@ -5,7 +5,8 @@
 //! same, whatever the device. A query that more rows than [`CANDIDATES`] come into question for (near-duplicates of
 //! long features), or whose products may not be finite, is searched on the processor, with the same result.
 //!
-//! Banks are uploaded once and known again by the address of their shared values; a device keeps [`BANKS`] of them.
+//! Banks are uploaded once and known again by the address of their shared values; a device keeps those used last, up to
+//! [`BANK_BYTES`].
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,8 +24,9 @@ use crate::kernels::{Finish, Kernel, SMALL, Source, THREADS, TILE_K};
 use crate::layer::{LayerParameters, ROW_UNIT, groups, kernel};
 use crate::work::{Bindings, Work};
 
-/// Banks that stay on the device: those of a few detectors.
-const BANKS: usize = 8;
+/// Bytes of the banks that stay on the device: those of some ten categories of a hundred good scans each, which take some 30 MB each
+/// with the embedded colour network; little beside the memory of any GPU.
+const BANK_BYTES: usize = 1 << 30;
 /// Rows of a bank that are compared at a time; their products with [`QUERIES`] take 64 MiB.
 const PART_ROWS: usize = 65_536;
 /// Bytes of such rows, which lie on the device twice.
@@ -42,7 +44,7 @@ pub struct GpuSearch {
     banks: Mutex<Vec<KnownBank>>,
 }
 
-/// A bank that is on the device, the oldest first.
+/// A bank that is on the device; the one used last comes last.
 struct KnownBank {
     /// Held weakly, so that the address stays this bank's.
     values: Weak<Vec<f32>>,
@@ -100,14 +102,18 @@ impl GpuSearch {
         let mut banks = self.banks.lock().unwrap_or_else(PoisonError::into_inner);
         banks.retain(|known| known.values.strong_count() > 0);
         let is_it = |known: &&KnownBank| std::ptr::eq(known.values.as_ptr(), Arc::as_ptr(bank.shared()));
-        if let Some(known) = banks.iter().find(is_it) {
-            return Ok(Arc::clone(&known.on_device));
+        if let Some(place) = banks.iter().position(|known| is_it(&known)) {
+            let known = banks.remove(place);
+            let on_device = Arc::clone(&known.on_device);
+            banks.push(known);
+            return Ok(on_device);
         }
         let on_device = Arc::new(DeviceBank::upload(&self.gpu, bank)?);
-        if banks.len() == BANKS {
+        banks.push(KnownBank { values: Arc::downgrade(bank.shared()), on_device: Arc::clone(&on_device) });
+        // The new one stays, however large it is.
+        while banks.len() > 1 && banks.iter().map(|known| known.on_device.bytes()).sum::<usize>() > BANK_BYTES {
             banks.remove(0);
         }
-        banks.push(KnownBank { values: Arc::downgrade(bank.shared()), on_device: Arc::clone(&on_device) });
         Ok(on_device)
     }
 
@@ -241,6 +247,10 @@ impl BankSearch for GpuSearch {
 }
 
 impl DeviceBank {
+    fn bytes(&self) -> usize {
+        self.parts.iter().map(|(rows, _)| rows.len() * self.width * size_of::<f32>()).sum()
+    }
+
     fn upload(gpu: &Gpu, bank: &Matrix) -> Result<Self, GpuError> {
         let width = bank.cols().next_multiple_of(TILE_K);
         let part_rows = (PART_BYTES / size_of::<f32>() / width).clamp(1, PART_ROWS);

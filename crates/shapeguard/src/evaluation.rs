@@ -168,6 +168,13 @@ pub struct Evaluation {
     pub mean_stage_seconds: StageSeconds,
 }
 
+impl Evaluation {
+    /// How many of the judged good or defective scans were rejected, and how many were judged.
+    pub fn rejected(&self, is_good: bool) -> (usize, usize) {
+        rejected(&self.scans, |kind| (kind == GOOD) == is_good)
+    }
+}
+
 /// Maps and truth of a judged scan.
 struct Judged {
     kind: String,
@@ -330,9 +337,14 @@ pub fn mean(figures: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
 
 /// Share of the judged scans of some kinds that were rejected; `None` if none was judged.
 fn share_rejected(scans: &[ScanResult], is_meant: impl Fn(&str) -> bool) -> Option<f64> {
-    let verdicts: Vec<Verdict> = scans.iter().filter(|s| is_meant(&s.kind)).filter_map(|s| s.verdict).collect();
-    let rejected = verdicts.iter().filter(|verdict| **verdict == Verdict::Rejected).count();
-    (!verdicts.is_empty()).then(|| rejected as f64 / verdicts.len() as f64)
+    let (rejected, judged) = rejected(scans, is_meant);
+    (judged > 0).then(|| rejected as f64 / judged as f64)
+}
+
+/// How many of the judged scans of some kinds were rejected, and how many were judged.
+fn rejected(scans: &[ScanResult], is_meant: impl Fn(&str) -> bool) -> (usize, usize) {
+    let verdicts = || scans.iter().filter(|scan| is_meant(&scan.kind)).filter_map(|scan| scan.verdict);
+    (verdicts().filter(|verdict| *verdict == Verdict::Rejected).count(), verdicts().count())
 }
 
 /// The metrics of the defect kinds that are meant, against all good scans.

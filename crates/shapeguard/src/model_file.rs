@@ -134,6 +134,13 @@ pub struct Header {
     tensors_sha256: String,
 }
 
+impl Header {
+    /// The version that the file has, which may be an earlier one than [`VERSION`].
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+}
+
 /// Only the fields that every version has.
 #[derive(Deserialize)]
 struct AnyHeader {

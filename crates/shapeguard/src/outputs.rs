@@ -84,7 +84,7 @@ pub struct ScanRecord {
 /// What part a scan shows, for a record.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CategoryRecord {
-    /// The category that it was compared with, given or routed to; `None` of an unknown part, and where no part was found.
+    /// The category that was given or that it was routed to; `None` of an unknown part, and where no part was found.
     pub category: Option<String>,
     /// How sure that is, or how probable the nearest category is for an unknown part (docs/method.md, "Routing"); `None` if the
     /// scan was not routed.

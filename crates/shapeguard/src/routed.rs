@@ -124,7 +124,13 @@ impl RoutedDetector {
             let outcome = nearest.judge(prepared);
             return RoutedInspection { route: Some(route), detector: Some(nearest), outcome };
         }
-        RoutedInspection { route: Some(route), detector: None, outcome: Err(self.unknown_part(&route)) }
+        // What is no number is a fault of the expert or its device, not a part that nobody knows.
+        let reason = if route.distance.is_finite() {
+            self.unknown_part(&route)
+        } else {
+            NotJudged::NotFinite { score: route.distance }
+        };
+        RoutedInspection { route: Some(route), detector: None, outcome: Err(reason) }
     }
 
     fn unknown_part(&self, route: &Route) -> NotJudged {

@@ -4,16 +4,16 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use shapeguard::bench::peak_memory_bytes;
+use shapeguard::evaluation::Channel;
 use shapeguard::evaluation::routed::{
     CategoryEvaluation, MeanMetrics, RoutedSummary, Routing, RoutingCounts, StrangerEvaluation, evaluate_category,
     route_strangers,
 };
-use shapeguard::evaluation::{Channel, GOOD};
 use shapeguard::report::{self, Overview};
-use shapeguard::{Model, RoutedDetector, Verdict};
+use shapeguard::{Model, RoutedDetector};
 use shapeguard_data::{Dataset, Datasets, TestEntry, TruthRule};
 
 use super::{EvaluateArgs, Strips, kind, load, name, refuse_no_tests};
@@ -59,7 +59,7 @@ pub(super) fn run(
     bars: &Bars,
 ) -> Result<Outcome> {
     let start = Instant::now();
-    let jobs = jobs(args, model, datasets, reader)?;
+    let jobs = jobs(args, model, routed, datasets, reader)?;
     let rule = TruthRule::from(model.settings().reference_quirks);
     let (mut categories, mut strangers) = (Vec::new(), Vec::new());
     for job in &jobs {
@@ -67,7 +67,7 @@ pub(super) fn run(
         let load = |test: &TestEntry| load(test, &job.reader, rule);
         let Ok(detector) = model.category(&job.name) else {
             let read = |test: &TestEntry| job.reader.load(&test.sample.source);
-            strangers.push(route_strangers(routed, &job.name, &job.tests, read, kind, &named));
+            strangers.push(route_strangers(routed, &job.name, &job.tests, read, name, kind, &named));
             continue;
         };
         let strips = Strips::new(job.tests.len(), job.report.is_some());
@@ -109,7 +109,13 @@ pub(super) fn run(
 }
 
 /// What there is to measure, with everything checked that can be before the work.
-fn jobs(args: &EvaluateArgs, model: &Model, datasets: Datasets, reader: &ScanReader) -> Result<Vec<Job>> {
+fn jobs(
+    args: &EvaluateArgs,
+    model: &Model,
+    routed: &RoutedDetector,
+    datasets: Datasets,
+    reader: &ScanReader,
+) -> Result<Vec<Job>> {
     let datasets = match datasets {
         Datasets::One(dataset) => {
             let name = args.category.clone().unwrap_or_else(|| dataset.name.clone());
@@ -125,9 +131,16 @@ fn jobs(args: &EvaluateArgs, model: &Model, datasets: Datasets, reader: &ScanRea
             );
             let tested: Vec<Dataset> = datasets.into_iter().filter(|dataset| !dataset.test.is_empty()).collect();
             let is_known = |dataset: &Dataset| model.category(&dataset.name).is_ok();
-            let known = tested.iter().find(|dataset| is_known(dataset));
-            refuse_no_tests(known.map_or(&[], |dataset| &dataset.test), &args.dir)
-                .context("no folder with tests is called like a category of the model")?;
+            refuse_no_tests(tested.first().map_or(&[], |dataset| &dataset.test), &args.dir)?;
+            if !tested.iter().any(is_known) {
+                let found: Vec<&str> = tested.iter().map(|dataset| dataset.name.as_str()).collect();
+                bail!(
+                    "{}: expected folders with tests that are called like a category of the model ({}), found {}; rename them, or give one of them and its --category",
+                    args.dir.display(),
+                    known_names(routed),
+                    found.join(", ")
+                );
+            }
             let with_reader = |dataset: Dataset| Ok((reader.of_category(&dataset.name)?, dataset));
             tested.into_iter().map(with_reader).collect::<Result<_>>()?
         }
@@ -143,6 +156,10 @@ fn jobs(args: &EvaluateArgs, model: &Model, datasets: Datasets, reader: &ScanRea
         jobs.push(Job { name: dataset.name, tests: dataset.test, reader, report });
     }
     Ok(jobs)
+}
+
+fn known_names(routed: &RoutedDetector) -> String {
+    routed.detectors().iter().map(|detector| detector.provenance().name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// The report of a category, beside the overview.
@@ -171,9 +188,8 @@ fn table(measured: &Measured) -> String {
         let evaluation = &category.evaluation;
         let means = RoutedSummary::of(std::slice::from_ref(category), &[]).means;
         let rejected = [true, false].map(|is_good| {
-            let of: Vec<_> = evaluation.scans.iter().filter(|scan| (scan.kind == GOOD) == is_good).collect();
-            let judged = of.iter().filter(|scan| scan.verdict.is_some()).count();
-            format!("{}/{judged}", of.iter().filter(|scan| scan.verdict == Some(Verdict::Rejected)).count())
+            let (rejected, judged) = evaluation.rejected(is_good);
+            format!("{rejected}/{judged}")
         });
         let routing = [&category.routing.good, &category.routing.defective].map(|c| format!("{}/{}", c.own, c.scans));
         line(row(&evaluation.name, &means, &rejected, &routing));
@@ -213,6 +229,11 @@ fn table(measured: &Measured) -> String {
             if let Some(reason) = &scan.not_judged {
                 line(format!("    {}/{}: {reason}", category.evaluation.name, scan.name));
             }
+        }
+    }
+    for stranger in &measured.strangers {
+        for (scan, reason) in &stranger.not_routed {
+            line(format!("    {}/{scan}: {reason}", stranger.name));
         }
     }
     line(format!("In all {:.1} s with reading and metrics", measured.seconds));

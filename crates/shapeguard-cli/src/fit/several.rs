@@ -7,7 +7,6 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use shapeguard::detector::check_counts;
 use shapeguard::experts::Experts;
-use shapeguard::routed::RoutedError;
 use shapeguard::{RoutedDetector, model_file};
 use shapeguard_core::settings::Settings;
 use shapeguard_data::Dataset;
@@ -41,12 +40,6 @@ pub(super) fn run(
             "--name {name}: {} holds several categories, which are called after their folders; leave it out, or fit to one of them",
             args.dir.display()
         );
-    }
-    let mut names: Vec<&str> = datasets.iter().map(|dataset| dataset.name.as_str()).collect();
-    names.sort_unstable();
-    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        // Links to folders of one name.
-        return Err(RoutedError::SameName { name: pair[0].to_owned() }.into());
     }
     let of_category = |dataset: &Dataset| format!("category {}", dataset.name);
     let rate = settings.threshold.false_reject_rate;

@@ -242,7 +242,7 @@ fn evaluate_takes_one_category_of_several() {
     copy(&root.join("hinge"), &strangers.join("a"));
     copy(&root.join("hinge"), &strangers.join("b"));
     let error = run!["evaluate", model, &strangers].error();
-    assert!(error.contains("called like a category of the model"), "{error}");
+    assert!(error.contains("called like a category of the model") && error.contains("found a, b"), "{error}");
 }
 
 #[test]

@@ -465,3 +465,12 @@ fn the_demo_leaves_a_folder_to_look_at() {
     run!["demo", "--out", &out, "--force", "--preset", "no-such"].error();
     assert!(out.join("report.html").exists(), "nothing is removed before the preset is known");
 }
+
+#[test]
+fn info_tells_the_version_that_the_file_has() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shapeguard/tests/fixtures");
+    for version in 1..=3 {
+        let info = run!["info", fixtures.join(format!("model-v{version}.shapeguard"))].expect(0);
+        assert!(info.contains(&format!(", format {version}, written by")), "{info}");
+    }
+}

@@ -1,7 +1,7 @@
 //! The covariance that categories share: shrunk as in Ledoit and Wolf, "A well-conditioned estimator for large-dimensional
-//! covariance matrices" (Journal of Multivariate Analysis, 2004), lemma 3.2 with the mean known; and the triangular algebra that it needs.
+//! covariance matrices" (Journal of Multivariate Analysis, 2004), lemma 3.2 with the mean known.
 
-use rayon::prelude::*;
+use crate::square_matrix::SquareMatrix;
 
 /// Least shrinkage: keeps the covariance definite whatever the rounding.
 const LEAST_SHRINKAGE: f64 = 1e-6;
@@ -17,113 +17,34 @@ impl Covariance {
     /// Of rows with mean 0.
     pub(super) fn shrunk(rows: &[Vec<f64>], degrees_of_freedom: f64) -> Self {
         let mut matrix = scatter(rows);
-        let side = matrix.side;
+        let side = matrix.side();
         let shrinkage = shrinkage(rows, &matrix);
-        let trace: f64 = (0..side).map(|i| matrix.row(i)[i]).sum();
-        let mean_variance = match trace / (side as f64 * degrees_of_freedom) {
+        let mean_variance = match matrix.trace() / (side as f64 * degrees_of_freedom) {
             // Copies alone: any deviation counts as its scale says.
             0.0 => 1.0,
             variance => variance,
         };
         let scatter_weight = (1.0 - shrinkage) / degrees_of_freedom;
-        matrix.values.iter_mut().for_each(|value| *value *= scatter_weight);
-        (0..side).for_each(|i| matrix.values[i * side + i] += shrinkage * mean_variance);
+        matrix.scale_and_add_to_diagonal(scatter_weight, shrinkage * mean_variance);
         Self { matrix, scatter_weight }
     }
 }
 
-/// `sum of w w^T`, in a fixed order of sums.
 fn scatter(rows: &[Vec<f64>]) -> SquareMatrix {
-    let side = rows.first().map_or(0, Vec::len);
-    let mut values = vec![0.0; side * side];
-    values.par_chunks_mut(side.max(1)).enumerate().for_each(|(i, sums)| {
-        for row in rows {
-            let factor = row[i];
-            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += factor * value);
-        }
-    });
-    SquareMatrix { side, values }
+    SquareMatrix::scatter(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
 
 /// How much of the covariance is given up for a multiple of the identity: the mean square error of its entries as a share of their
 /// mean square distance from that multiple.
 fn shrinkage(rows: &[Vec<f64>], scatter: &SquareMatrix) -> f64 {
-    let (n, side) = (rows.len() as f64, scatter.side as f64);
-    let squared = scatter.values.iter().map(|value| (value / n).powi(2)).sum::<f64>();
-    let mean_variance = (0..scatter.side).map(|i| scatter.row(i)[i] / n).sum::<f64>() / side;
+    let (n, side) = (rows.len() as f64, scatter.side() as f64);
+    let squared = scatter.values().iter().map(|value| (value / n).powi(2)).sum::<f64>();
+    let mean_variance = scatter.trace() / n / side;
     let apart = squared - side * mean_variance.powi(2);
     let fourth: f64 = rows.iter().map(|row| row.iter().map(|value| value * value).sum::<f64>().powi(2)).sum();
     let error = fourth / n.powi(2) - squared / n;
     // Nothing is apart where all is the same already.
     if apart <= 0.0 { 1.0 } else { (error / apart).clamp(LEAST_SHRINKAGE, 1.0) }
-}
-
-/// A square matrix, row by row.
-pub(super) struct SquareMatrix {
-    side: usize,
-    values: Vec<f64>,
-}
-
-impl SquareMatrix {
-    #[cfg(test)]
-    pub(super) fn from_rows(rows: &[Vec<f64>]) -> Self {
-        Self { side: rows.len(), values: rows.concat() }
-    }
-
-    pub(super) fn side(&self) -> usize {
-        self.side
-    }
-
-    pub(super) fn row(&self, row: usize) -> &[f64] {
-        &self.values[row * self.side..(row + 1) * self.side]
-    }
-
-    /// The lower triangular `l` with `l l^T` = this, which is symmetric and definite.
-    pub(super) fn cholesky(&self) -> Self {
-        let side = self.side;
-        let mut lower = Self { side, values: vec![0.0; side * side] };
-        for i in 0..side {
-            let (above, rest) = lower.values.split_at_mut(i * side);
-            let row = &mut rest[..side];
-            for j in 0..i {
-                let of_j = &above[j * side..=j * side + j];
-                row[j] = (self.row(i)[j] - dot(&row[..j], &of_j[..j])) / of_j[j];
-            }
-            row[i] = (self.row(i)[i] - dot(&row[..i], &row[..i])).sqrt();
-        }
-        lower
-    }
-
-    /// Inverse of a lower triangular matrix, which is lower triangular too.
-    pub(super) fn inverse_of_lower(&self) -> Self {
-        let side = self.side;
-        // Column by column of the inverse, as rows of its transpose.
-        let mut transposed = vec![0.0; side * side];
-        transposed.par_chunks_mut(side.max(1)).enumerate().for_each(|(column, values)| {
-            values[column] = 1.0 / self.row(column)[column];
-            for i in column + 1..side {
-                values[i] = -dot(&self.row(i)[column..i], &values[column..i]) / self.row(i)[i];
-            }
-        });
-        let values = (0..side * side).map(|at| transposed[at % side * side + at / side]).collect();
-        Self { side, values }
-    }
-
-    /// The product of a lower triangular matrix with a vector.
-    pub(super) fn times_lower(&self, vector: &[f64]) -> Vec<f64> {
-        (0..self.side).map(|row| dot(&self.row(row)[..=row], &vector[..=row])).collect()
-    }
-}
-
-/// Inner product in eight fixed lanes.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let mut lanes = [0.0; 8];
-    let (chunks_a, rest_a) = a.as_chunks::<8>();
-    let (chunks_b, rest_b) = b.as_chunks::<8>();
-    for (a, b) in chunks_a.iter().zip(chunks_b) {
-        (0..8).for_each(|lane| lanes[lane] += a[lane] * b[lane]);
-    }
-    lanes.iter().sum::<f64>() + rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum::<f64>()
 }
 
 #[cfg(test)]
@@ -184,30 +105,6 @@ mod tests {
     #[test]
     fn rows_that_never_vary_give_the_identity() {
         let covariance = Covariance::shrunk(&vec![vec![0.0; 3]; 4], 2.0);
-        assert_eq!(covariance.matrix.values, [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
-    }
-
-    #[test]
-    fn triangular_factors_multiply_back() {
-        let side = 21;
-        let matrix = Covariance::shrunk(&rows(60, side, 6), 59.0).matrix;
-        let lower = matrix.cholesky();
-        let inverse = lower.inverse_of_lower();
-        for i in 0..side {
-            for j in 0..side {
-                let product: f64 = lower.row(i).iter().zip(lower.row(j)).map(|(a, b)| a * b).sum();
-                assert!((product - matrix.row(i)[j]).abs() < 1e-12, "{i} {j}");
-                let unit = if i == j { 1.0 } else { 0.0 };
-                let product: f64 = (0..side).map(|k| lower.row(i)[k] * inverse.row(k)[j]).sum();
-                assert!((product - unit).abs() < 1e-10, "{i} {j}: {product}");
-                assert!(j <= i || (lower.row(i)[j] == 0.0 && inverse.row(i)[j] == 0.0));
-            }
-        }
-        let vector: Vec<f64> = (0..side).map(|i| i as f64).collect();
-        let expected: Vec<f64> =
-            (0..side).map(|i| inverse.row(i).iter().zip(&vector).map(|(a, b)| a * b).sum()).collect();
-        for (found, expected) in inverse.times_lower(&vector).iter().zip(&expected) {
-            assert!((found - expected).abs() < 1e-10);
-        }
+        assert_eq!(covariance.matrix.values(), [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
     }
 }

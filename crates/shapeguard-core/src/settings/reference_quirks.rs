@@ -1,4 +1,4 @@
-//! The reference's deviations from the paper, one setting each (docs/method.md, "Reference behaviour"). All are off in both
+//! The reference's deviations from the paper, one setting each (docs/method.md, "Reference behaviour"). All are off in all
 //! presets; the stages that know one say what it does where they do it.
 
 use serde::{Deserialize, Serialize};

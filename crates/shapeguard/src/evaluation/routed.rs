@@ -14,6 +14,7 @@ use shapeguard_data::DataError;
 use super::{Channel, ChannelMetrics, Evaluation, GOOD, LabelledScan, LoadFault, PixelFigures, evaluate_by, mean};
 use crate::chunks::in_chunks;
 use crate::detector::{Detector, Inspection, LoadedScan};
+use crate::pipeline::NotJudged;
 use crate::routed::RoutedDetector;
 
 /// Where scans of one category were routed to.
@@ -110,8 +111,8 @@ pub struct CategoryEvaluation {
 pub struct StrangerEvaluation {
     /// Name of the category.
     pub name: String,
-    /// Its scans that could not be read, or in which no part was found.
-    pub not_judged: usize,
+    /// Its scans that could not be read, or in which no part was found, by name, each with the reason.
+    pub not_routed: Vec<(String, String)>,
     /// Where its scans were routed to; none to their own.
     pub routing: Routing,
 }
@@ -169,7 +170,7 @@ impl RoutedSummary {
             false_reject_rate: mean(evaluations.iter().map(|evaluation| evaluation.false_reject_rate)),
             detection_rate: mean(evaluations.iter().map(|evaluation| evaluation.detection_rate)),
             not_judged: evaluations.iter().map(|evaluation| evaluation.not_judged).sum::<usize>()
-                + strangers.iter().map(|stranger| stranger.not_judged).sum::<usize>(),
+                + strangers.iter().map(|stranger| stranger.not_routed.len()).sum::<usize>(),
             routing_accuracy_good: routing.good.accuracy(),
             routing_accuracy_defective: routing.defective.accuracy(),
             routing,
@@ -220,7 +221,8 @@ pub fn evaluate_category<I: Sync>(
     let routes: Vec<Mutex<Option<Route>>> = inputs.iter().map(|_| Mutex::default()).collect();
     let inspect = |index: usize, loaded: &LoadedScan| {
         let prepared = model.experts().prepare(loaded, model.settings())?;
-        *routes[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(model.route(&prepared));
+        let route = finite(model.route(&prepared))?;
+        *routes[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(route);
         detector.judge(prepared)
     };
     let evaluation = evaluate_by(detector, inspect, inputs, load, name, &kind, watch, progress)?;
@@ -233,28 +235,37 @@ pub fn evaluate_category<I: Sync>(
     Ok(CategoryEvaluation { evaluation, routing })
 }
 
-/// Routes the scans of a category that the model does not know.
+/// Routes the scans of a category that the model does not know. `name` is the category's, `scan_name` a scan's.
 pub fn route_strangers<I: Sync>(
     model: &RoutedDetector,
     name: &str,
     inputs: &[I],
     load: impl Fn(&I) -> Result<LoadedScan, DataError> + Sync,
+    scan_name: impl Fn(&I) -> String + Sync,
     kind: impl Fn(&I) -> String + Sync,
     progress: &dyn Progress,
 ) -> StrangerEvaluation {
     progress.begin("Routing scans of unknown parts", inputs.len());
-    let routes = in_chunks(inputs, |input| {
-        let prepared = load(input).ok().and_then(|loaded| model.experts().prepare(&loaded, model.settings()).ok());
+    let routes = in_chunks(inputs, |input| -> Result<Route, String> {
+        let loaded = load(input).map_err(|error| error.to_string());
+        let prepared = loaded
+            .and_then(|loaded| model.experts().prepare(&loaded, model.settings()).map_err(|error| error.to_string()));
         progress.step();
-        prepared.map(|prepared| model.route(&prepared))
+        finite(model.route(&prepared?)).map_err(|error| error.to_string())
     });
     progress.end();
-    let mut stranger = StrangerEvaluation { name: name.to_owned(), not_judged: 0, routing: Routing::default() };
+    let mut stranger =
+        StrangerEvaluation { name: name.to_owned(), not_routed: Vec::new(), routing: Routing::default() };
     for (input, route) in inputs.iter().zip(routes) {
         match route {
-            Some(route) => stranger.routing.of(&kind(input)).count(&route, name, model),
-            None => stranger.not_judged += 1,
+            Ok(route) => stranger.routing.of(&kind(input)).count(&route, name, model),
+            Err(reason) => stranger.not_routed.push((scan_name(input), reason)),
         }
     }
     stranger
+}
+
+/// A route, unless the descriptor is no number: then the expert or its device failed, and nothing was found out.
+fn finite(route: Route) -> Result<Route, NotJudged> {
+    if route.distance.is_finite() { Ok(route) } else { Err(NotJudged::NotFinite { score: route.distance }) }
 }

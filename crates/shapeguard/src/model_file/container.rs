@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 /// Largest model file that is read: 16 GiB, some 5 million RGB features of Wide-ResNet-50-2.
 const MAX_FILE_BYTES: u64 = 16 << 30;
-/// Largest header that is read: 14 tensors and the settings take some 4 kB; the rest is room for long names and paths.
+/// Largest header that is read: up to 17 tensors and the settings take some 5 kB; the rest is room for long names and paths.
 const MAX_HEADER_BYTES: u64 = 1 << 20;
 /// Bytes of the number that opens the file: the header's length.
 const LENGTH_BYTES: u64 = 8;

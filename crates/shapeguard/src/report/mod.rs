@@ -88,13 +88,7 @@ struct Count {
 /// If the template fails.
 pub fn render(evaluation: &Evaluation, strips: &[Option<StripPng>]) -> Result<String, ReportError> {
     let render = |e: minijinja::Error| ReportError::Render(format!("{e:#}"));
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::Html);
-    let percent = |share: Option<f64>| share.map_or(ABSENT.to_owned(), |share| format!("{:.1} %", share * 100.0));
-    environment.add_filter("percent", percent);
-    let three = |value: Option<f64>| value.map_or(ABSENT.to_owned(), |value| format!("{value:.3}"));
-    environment.add_filter("three", three);
-    environment.add_filter("short", short);
+    let mut environment = environment();
     environment.add_template("report.html", include_str!("report.html.jinja")).map_err(render)?;
     let template = environment.get_template("report.html").map_err(render)?;
     template
@@ -125,6 +119,18 @@ pub fn write(
     Ok(())
 }
 
+/// What all pages are rendered with: names are escaped, figures have one form.
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::Html);
+    let percent = |share: Option<f64>| share.map_or(ABSENT.to_owned(), |share| format!("{:.1} %", share * 100.0));
+    environment.add_filter("percent", percent);
+    let three = |value: Option<f64>| value.map_or(ABSENT.to_owned(), |value| format!("{value:.3}"));
+    environment.add_filter("three", three);
+    environment.add_filter("short", short);
+    environment
+}
+
 /// A number with three significant digits.
 fn short(value: f64) -> String {
     let magnitude = value.abs();
@@ -148,13 +154,9 @@ fn heat_gradient() -> String {
 }
 
 fn count(evaluation: &Evaluation, class: &'static str) -> Count {
-    let of_class = || evaluation.scans.iter().filter(|scan| (scan.kind == GOOD) == (class == GOOD));
-    Count {
-        class,
-        judged: of_class().filter(|scan| scan.verdict.is_some()).count(),
-        rejected: of_class().filter(|scan| scan.verdict == Some(Verdict::Rejected)).count(),
-        not_judged: of_class().filter(|scan| scan.verdict.is_none()).count(),
-    }
+    let all = evaluation.scans.iter().filter(|scan| (scan.kind == GOOD) == (class == GOOD)).count();
+    let (rejected, judged) = evaluation.rejected(class == GOOD);
+    Count { class, judged, rejected, not_judged: all - judged }
 }
 
 fn plots(evaluation: &Evaluation) -> Vec<Plot> {

@@ -4,15 +4,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use minijinja::context;
 use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, context};
 use serde::Serialize;
 use shapeguard_data::atomic_write;
 
-use super::{ABSENT, ReportError};
-use crate::detector::Verdict;
+use super::{ReportError, environment};
+use crate::evaluation::Channel;
 use crate::evaluation::routed::{CategoryEvaluation, MeanMetrics, RoutedSummary, RoutingCounts, StrangerEvaluation};
-use crate::evaluation::{Channel, GOOD};
 
 /// What an overview shows.
 #[derive(Clone, Debug)]
@@ -62,12 +61,7 @@ struct Routed {
 /// If the template fails.
 pub fn render_overview(overview: &Overview<'_>) -> Result<String, ReportError> {
     let render = |e: minijinja::Error| ReportError::Render(format!("{e:#}"));
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    let three = |value: Option<f64>| value.map_or(ABSENT.to_owned(), |value| format!("{value:.3}"));
-    environment.add_filter("three", three);
-    let percent = |share: Option<f64>| share.map_or(ABSENT.to_owned(), |share| format!("{:.1} %", share * 100.0));
-    environment.add_filter("percent", percent);
+    let mut environment = environment();
     environment.add_template("overview.html", include_str!("overview.html.jinja")).map_err(render)?;
     let rows: Vec<Row> = overview.categories.iter().map(|category| row(category, &overview.files)).collect();
     let known =
@@ -119,9 +113,8 @@ fn row(category: &CategoryEvaluation, files: &BTreeMap<String, String>) -> Row {
     let evaluation = &category.evaluation;
     let means = RoutedSummary::of(std::slice::from_ref(category), &[]).means;
     let rejected = |is_good: bool| {
-        let of = || evaluation.scans.iter().filter(move |scan| (scan.kind == GOOD) == is_good);
-        let judged = of().filter(|scan| scan.verdict.is_some()).count();
-        format!("{} of {judged}", of().filter(|scan| scan.verdict == Some(Verdict::Rejected)).count())
+        let (rejected, judged) = evaluation.rejected(is_good);
+        format!("{rejected} of {judged}")
     };
     Row {
         link: files.get(&evaluation.name).map(|file| percent_encoded(file)),

@@ -1,6 +1,6 @@
 //! One model for several categories, with experts that can be worked out by hand.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use shapeguard::evaluation::routed::{RoutedSummary, evaluate_category, route_strangers};
 use shapeguard::evaluation::{LabelledScan, evaluate};
@@ -8,8 +8,10 @@ use shapeguard::experts::Experts;
 use shapeguard::outputs::{RecordVerdict, ScanRecord};
 use shapeguard::routed::RoutedError;
 use shapeguard::{Detector, FitInputs, FittedCategory, Model, NotJudged, RoutedDetector, Verdict};
+use shapeguard_core::grid::Grid;
+use shapeguard_core::matrix::Matrix;
 use shapeguard_core::routing::{RoutingError, UNKNOWN_FROM, descriptor};
-use shapeguard_core::seams::Silent;
+use shapeguard_core::seams::{AppearanceExpert, CELL_COUNT, Silent};
 use shapeguard_core::settings::{SampleScoring, Settings};
 
 use crate::support::{Scene, bits, seeing_experts, settings, with_threads};
@@ -87,6 +89,35 @@ fn a_part_of_no_category_is_not_judged_and_never_good() {
     for expected in ["unknown part", &format!("nearest is {nearest}"), "at most 2", "the model knows plum, lemon"] {
         assert!(reason.contains(expected), "expected {expected:?} in: {reason}");
     }
+}
+
+/// An expert, or its device, that failed.
+struct Broken;
+
+impl AppearanceExpert for Broken {
+    fn feature_dim(&self) -> usize {
+        seeing_experts().appearance.feature_dim()
+    }
+
+    fn describe(&self, _: &Grid<[f32; 3]>) -> Matrix {
+        Matrix::from_vec(CELL_COUNT, self.feature_dim(), vec![f32::NAN; CELL_COUNT * self.feature_dim()])
+    }
+}
+
+#[test]
+fn features_that_are_no_numbers_are_a_fault_and_not_an_unknown_part() {
+    let model = RoutedDetector::new(vec![fitted("plum", PLUM), fitted("lemon", LEMON)]).unwrap();
+    let model = model.with_experts(&Experts { appearance: Arc::new(Broken), ..seeing_experts() });
+    let reason = model.inspect(&part(PLUM, 3).scan()).outcome.unwrap_err();
+    assert!(matches!(reason, NotJudged::NotFinite { .. }), "{reason:?}");
+    let (name, kind) = (|_: &Scene| "scan".to_owned(), |_: &Scene| "good".to_owned());
+    let scenes = [part(PLUM, 3)];
+    let strangers = route_strangers(&model, "fig", &scenes, |scene| Ok(scene.scan()), name, kind, &Silent);
+    assert_eq!((strangers.routing.all().scans, strangers.not_routed.len()), (0, 1), "nothing was found out");
+    let load = |scene: &Scene| Ok(LabelledScan { loaded: scene.scan(), truth: None });
+    let detector = &model.detectors()[0];
+    let category = evaluate_category(&model, detector, &scenes, load, name, kind, |_, _, _| (), &Silent).unwrap();
+    assert_eq!((category.routing.all().scans, category.evaluation.not_judged), (0, 1));
 }
 
 #[test]
@@ -228,8 +259,9 @@ fn evaluation_measures_each_category_and_where_its_scans_go() {
         ("good", Scene::bare_table()),
         ("good", part(LEMON, 52)),
     ];
-    let figs = route_strangers(routed(), "fig", &figs, |(_, scene)| Ok(scene.scan()), kind, &Silent);
-    assert_eq!((figs.not_judged, figs.routing.good.unknown, figs.routing.defective.unknown), (1, 1, 1));
+    let figs = route_strangers(routed(), "fig", &figs, |(_, scene)| Ok(scene.scan()), name, kind, &Silent);
+    assert!(figs.not_routed[0].0 == "scan" && figs.not_routed[0].1.contains("no part found"), "{:?}", figs.not_routed);
+    assert_eq!((figs.not_routed.len(), figs.routing.good.unknown, figs.routing.defective.unknown), (1, 1, 1));
     assert_eq!(figs.routing.all().unknown_share(), Some(2.0 / 3.0));
 
     let summary = RoutedSummary::of(&[plum.clone(), lemon.clone()], &[figs]);
