@@ -52,6 +52,12 @@ const RULES: &[Rule] = &[
         foreign: None,
     },
     Rule {
+        name: "shapeguard-station",
+        ours: &[CORE, "shapeguard-data", "shapeguard"],
+        ours_for_tests: NONE,
+        foreign: None,
+    },
+    Rule {
         name: "shapeguard-cli",
         ours: &[
             CORE,
@@ -62,6 +68,7 @@ const RULES: &[Rule] = &[
             "shapeguard",
             "shapeguard-baselines",
             "shapeguard-reproduction",
+            "shapeguard-station",
         ],
         ours_for_tests: NONE,
         foreign: None,

@@ -96,8 +96,21 @@ impl Threshold {
             return Err(ThresholdError::TooFewSamples { rate, needed, found: n, attainable: 1.0 / (n as f64 + 1.0) });
         }
         good_scores.sort_unstable_by(f32::total_cmp);
-        let k = (((n + 1) as f64 * (1.0 - rate) - ROUNDING_SLACK).ceil() as usize).clamp(1, n);
-        Ok(Self { score: good_scores[k - 1], false_reject_rate, basis, good_scores })
+        let score = good_scores[rank(n, rate) - 1];
+        Ok(Self { score, false_reject_rate, basis, good_scores })
+    }
+
+    /// Where the true false-reject rate lies with the given confidence, `0.0..1.0`, in equal tails: for `n` exchangeable good
+    /// scores it is a draw from Beta(`n + 1 - k`, `k`) (Vovk 2012). As approximate as the threshold's basis.
+    ///
+    /// # Panics
+    /// If the confidence is no share: a bug of the caller.
+    pub fn false_reject_interval(&self, confidence: f64) -> [f64; 2] {
+        assert!(confidence > 0.0 && confidence < 1.0, "a confidence lies between 0 and 1");
+        let n = self.good_scores.len();
+        let rejected_ranks = n + 1 - rank(n, self.false_reject_rate);
+        let tail = (1.0 - confidence) / 2.0;
+        [tail, 1.0 - tail].map(|share| beta_quantile(n, rejected_ranks, share))
     }
 
     /// The smallest number of good samples with which a false-reject rate can be promised: `ceil(1 / rate) - 1`, and
@@ -121,6 +134,35 @@ impl Threshold {
         let as_high = self.good_scores.iter().filter(|good| **good >= score).count();
         (1 + as_high) as f64 / (1 + self.good_scores.len()) as f64
     }
+}
+
+/// The rank of the threshold among `n` good scores, from 1: `ceil((n + 1)(1 - rate))`.
+fn rank(n: usize, rate: f64) -> usize {
+    (((n + 1) as f64 * (1.0 - rate) - ROUNDING_SLACK).ceil() as usize).clamp(1, n)
+}
+
+/// The quantile of Beta(`a`, `n + 1 - a`) for whole `a`: where at least `a` of `n` trials succeed with the probability `share`.
+fn beta_quantile(n: usize, a: usize, share: f64) -> f64 {
+    let (mut low, mut high) = (0.0, 1.0);
+    // Bisection to the last bit but a few.
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if at_least(a, n, middle) < share { low = middle } else { high = middle }
+    }
+    0.5 * (low + high)
+}
+
+/// The probability of at least `a` successes in `n` trials of the probability `p`.
+fn at_least(a: usize, n: usize, p: f64) -> f64 {
+    let odds = p.ln() - (-p).ln_1p();
+    // The logarithm of the probability of exactly `i`, from one `i` to the next.
+    let mut exactly = n as f64 * (-p).ln_1p();
+    let mut fewer = 0.0;
+    for i in 0..a {
+        fewer += exactly.exp();
+        exactly += ((n - i) as f64 / (i + 1) as f64).ln() + odds;
+    }
+    1.0 - fewer
 }
 
 #[cfg(test)]
@@ -180,6 +222,22 @@ mod tests {
         assert_eq!(threshold.p_value(19.0), 2.0 / 20.0);
         assert_eq!(threshold.p_value(20.0), 1.0 / 20.0);
         assert!(!threshold.rejects(19.0) && threshold.rejects(19.5) && threshold.rejects(f32::NAN));
+    }
+
+    #[test]
+    fn the_true_rate_lies_where_its_interval_says() {
+        let interval = |n, rate, confidence| threshold(n, rate).unwrap().false_reject_interval(confidence);
+        // n = k: the rate is a draw from Beta(1, n), whose quantiles are 1 - (1 - share)^(1 / n).
+        let [low, high] = interval(19, 0.05, 0.95);
+        assert!((low - (1.0 - 0.975f64.powf(1.0 / 19.0))).abs() < 1e-12, "{low}");
+        assert!((high - (1.0 - 0.025f64.powf(1.0 / 19.0))).abs() < 1e-12, "{high}");
+        // One score: uniform.
+        assert!((interval(1, 0.5, 0.9)[0] - 0.05).abs() < 1e-12);
+        // Many scores, where single probabilities underflow: normal with the deviation of a share.
+        let [low, high] = interval(4000, 0.2, 0.95);
+        let deviation = (0.2 * 0.8 / 4001f64).sqrt();
+        assert!((low - (0.2 - 1.96 * deviation)).abs() < 2e-4 && (high - (0.2 + 1.96 * deviation)).abs() < 2e-4);
+        assert!(interval(30, 0.05, 0.95)[1] < interval(30, 0.05, 0.99)[1]);
     }
 
     #[test]

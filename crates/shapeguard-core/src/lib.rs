@@ -8,6 +8,7 @@
 pub mod alignment;
 pub mod calibration;
 pub mod coreset;
+pub mod defects;
 pub mod expert_inputs;
 pub mod foreground;
 pub mod fusion;

@@ -34,6 +34,30 @@ impl Sample {
     pub fn side(&self) -> usize {
         self.rgb.size().rows
     }
+
+    /// Where the experts' image lies on the scan.
+    pub fn frame(&self) -> MapFrame {
+        MapFrame {
+            side: self.side(),
+            square_side: self.square_side,
+            source_size: self.source_size,
+            offset: self.offset,
+        }
+    }
+}
+
+/// Where the experts' image, and with it an anomaly map, lies on the scan: `side` pixels over the square of `square_side` that
+/// the scan was padded to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapFrame {
+    /// Pixels along each side of the map.
+    pub side: usize,
+    /// Side of the square, in the scan's pixels.
+    pub square_side: usize,
+    /// Size of the scan.
+    pub source_size: GridSize,
+    /// Row and column of the scan's first pixel on the square.
+    pub offset: (usize, usize),
 }
 
 /// Brings a foreground to `side` x `side` pixels: the cloud by the pixel at `floor((i + 0.5) S / side)`, the colour by

@@ -47,8 +47,15 @@ impl Intrinsics {
     /// # Errors
     /// If it cannot be read, lacks a value, has an unknown one, or its values describe no undistorted pinhole camera.
     pub fn read(path: &Path) -> Result<Self, DataError> {
-        let bytes = read_file(path, INTRINSICS_PIXELS)?;
-        let intrinsics: Self = serde_json::from_slice(&bytes).map_err(|error| {
+        Self::decode(path, &read_file(path, INTRINSICS_PIXELS)?)
+    }
+
+    /// As [`Self::read`], from memory; `path` is what messages call it.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn decode(path: &Path, bytes: &[u8]) -> Result<Self, DataError> {
+        let intrinsics: Self = serde_json::from_slice(bytes).map_err(|error| {
             Fault::unsupported(
                 "JSON with fx, fy, cx, cy and depth_scale (optionally width, height, distortion)",
                 error.to_string(),

@@ -33,8 +33,8 @@ pub use digest::scan_digest;
 pub use error::DataError;
 pub use image_file::{encode_mask_png, encode_rgb_png};
 pub use scan_file::{
-    DEFAULT_MAX_PIXELS, ReadOptions, ScanSource, TruthRule, Unit, parse_grid_size, read_mask, read_rgb, read_scan,
-    read_truth,
+    DEFAULT_MAX_PIXELS, NamedBytes, ReadOptions, ScanBytes, ScanSource, TruthRule, Unit, decode_rgb, decode_scan,
+    parse_grid_size, read_mask, read_rgb, read_scan, read_truth,
 };
 pub use write::{
     atomic_write, check_folder, write_coloured_ply, write_json, write_mask_png, write_rgb_png, write_xyz_tiff,

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use shapeguard_core::grid::{GridSize, Mask, RgbImage};
+use shapeguard_core::grid::{Grid, GridSize, Mask, RgbImage};
 use shapeguard_core::sample::{Frame, OrganizedCloud, Scan};
 use shapeguard_core::settings::ReferenceQuirks;
 
@@ -134,6 +134,26 @@ impl Default for ReadOptions {
     }
 }
 
+/// The content of one of a scan's files, and what messages call it.
+#[derive(Clone, Copy, Debug)]
+pub struct NamedBytes<'a> {
+    /// Its name; nothing is read from there.
+    pub name: &'a Path,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+}
+
+/// The files of one scan, in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct ScanBytes<'a> {
+    /// The organized cloud, or the depth image.
+    pub cloud: NamedBytes<'a>,
+    /// The colour image; `None` takes the cloud's own colours.
+    pub rgb: Option<NamedBytes<'a>>,
+    /// The camera's intrinsics for a depth image; [`ReadOptions::intrinsics`] comes first.
+    pub intrinsics: Option<NamedBytes<'a>>,
+}
+
 /// Reads a scan: the cloud in metres with its validity mask, and its colours.
 ///
 /// # Errors
@@ -141,16 +161,40 @@ impl Default for ReadOptions {
 /// speaks of another unit.
 pub fn read_scan(source: &ScanSource, options: &ReadOptions) -> Result<Scan, DataError> {
     source.check_partner()?;
-    let path = source.cloud.as_path();
-    let (raw, metres) = read_cloud(source, options)?;
-    let rgb = match (&source.rgb, raw.colours) {
+    let cloud = read_file(&source.cloud, options.max_pixels)?;
+    let rgb = source.rgb.as_deref().map(|path| Ok((path, read_file(path, options.max_pixels)?))).transpose()?;
+    let cloud = NamedBytes { name: &source.cloud, bytes: &cloud };
+    let rgb = rgb.as_ref().map(|(name, bytes)| NamedBytes { name, bytes });
+    scan_of(cloud, rgb, options, || source.intrinsics.as_deref().map(Intrinsics::read))
+}
+
+/// As [`read_scan`], from memory.
+///
+/// # Errors
+/// As [`read_scan`].
+pub fn decode_scan(files: &ScanBytes<'_>, options: &ReadOptions) -> Result<Scan, DataError> {
+    scan_of(files.cloud, files.rgb, options, || {
+        files.intrinsics.map(|file| Intrinsics::decode(file.name, file.bytes))
+    })
+}
+
+/// `intrinsics` are asked for only if there is depth to turn into points.
+fn scan_of(
+    cloud: NamedBytes<'_>,
+    rgb: Option<NamedBytes<'_>>,
+    options: &ReadOptions,
+    intrinsics: impl FnOnce() -> Option<Result<Intrinsics, DataError>>,
+) -> Result<Scan, DataError> {
+    let path = cloud.name;
+    let (raw, metres) = decode_cloud(cloud, options, intrinsics)?;
+    let rgb = match (rgb, raw.colours) {
         (Some(rgb), _) => {
-            let image = read_rgb(rgb, options.max_pixels)?;
+            let image = decode_rgb(rgb, options.max_pixels)?;
             if image.size() != raw.points.size() {
                 return Err(DataError::SizesDiffer {
                     cloud: path.to_path_buf(),
                     cloud_size: raw.points.size(),
-                    rgb: rgb.clone(),
+                    rgb: rgb.name.to_path_buf(),
                     rgb_size: image.size(),
                 });
             }
@@ -172,7 +216,15 @@ pub fn read_scan(source: &ScanSource, options: &ReadOptions) -> Result<Scan, Dat
 /// If it cannot be read, has more than 8 bits a channel, or is see-through anywhere.
 pub fn read_rgb(path: &Path, max_pixels: usize) -> Result<RgbImage, DataError> {
     let bytes = read_file(path, max_pixels)?;
-    image_file::decode_colour(&bytes, max_pixels).map_err(|fault| fault.at(path))
+    decode_rgb(NamedBytes { name: path, bytes: &bytes }, max_pixels)
+}
+
+/// As [`read_rgb`], from memory.
+///
+/// # Errors
+/// As [`read_rgb`].
+pub fn decode_rgb(file: NamedBytes<'_>, max_pixels: usize) -> Result<RgbImage, DataError> {
+    image_file::decode_colour(file.bytes, max_pixels).map_err(|fault| fault.at(file.name))
 }
 
 /// Reads a mask, PNG: set where a value is > 0.
@@ -214,24 +266,27 @@ pub fn read_truth(path: &Path, expected: GridSize, rule: TruthRule) -> Result<Ma
 }
 
 /// The cloud as it stands in its file, and the metres of its unit.
-fn read_cloud(source: &ScanSource, options: &ReadOptions) -> Result<(RawCloud, f32), DataError> {
-    let path = source.cloud.as_path();
+fn decode_cloud(
+    file: NamedBytes<'_>,
+    options: &ReadOptions,
+    intrinsics: impl FnOnce() -> Option<Result<Intrinsics, DataError>>,
+) -> Result<(RawCloud, f32), DataError> {
+    let NamedBytes { name, bytes } = file;
     let max_pixels = options.max_pixels;
-    let bytes = read_file(path, max_pixels)?;
-    let at = |fault: Fault| fault.at(path);
-    let raw = match Format::detect(&bytes).map_err(at)? {
-        Format::Tiff => match tiff_file::decode(&bytes, max_pixels).map_err(at)? {
+    let at = |fault: Fault| fault.at(name);
+    let raw = match Format::detect(bytes).map_err(at)? {
+        Format::Tiff => match tiff_file::decode(bytes, max_pixels).map_err(at)? {
             TiffImage::Xyz(points) => RawCloud { points, colours: None },
-            TiffImage::Depth(depth) => return cloud_from_depth(source, options, &depth),
+            TiffImage::Depth(depth) => return cloud_from_depth(name, options, intrinsics, &depth),
         },
         Format::Png => {
-            let depth = image_file::decode_depth(&bytes, max_pixels).map_err(at)?;
-            return cloud_from_depth(source, options, &depth);
+            let depth = image_file::decode_depth(bytes, max_pixels).map_err(at)?;
+            return cloud_from_depth(name, options, intrinsics, &depth);
         }
-        Format::Npy => npy::decode_npy(&bytes, max_pixels).map_err(at)?,
-        Format::Npz => npy::decode_npz(&bytes, max_pixels).map_err(at)?,
-        Format::Ply => ply::decode(&bytes, options.grid, max_pixels).map_err(at)?,
-        Format::Pcd => pcd::decode(&bytes, options.grid, max_pixels).map_err(at)?,
+        Format::Npy => npy::decode_npy(bytes, max_pixels).map_err(at)?,
+        Format::Npz => npy::decode_npz(bytes, max_pixels).map_err(at)?,
+        Format::Ply => ply::decode(bytes, options.grid, max_pixels).map_err(at)?,
+        Format::Pcd => pcd::decode(bytes, options.grid, max_pixels).map_err(at)?,
         other @ (Format::Jpeg | Format::Bmp) => {
             return Err(at(Fault::unsupported(
                 "a cloud or a depth image",
@@ -244,15 +299,14 @@ fn read_cloud(source: &ScanSource, options: &ReadOptions) -> Result<(RawCloud, f
 }
 
 fn cloud_from_depth(
-    source: &ScanSource,
+    path: &Path,
     options: &ReadOptions,
-    depth: &shapeguard_core::grid::Grid<f32>,
+    beside: impl FnOnce() -> Option<Result<Intrinsics, DataError>>,
+    depth: &Grid<f32>,
 ) -> Result<(RawCloud, f32), DataError> {
-    let path = source.cloud.as_path();
-    let intrinsics = match (&options.intrinsics, &source.intrinsics) {
-        (Some(intrinsics), _) => intrinsics.clone(),
-        (None, Some(path)) => Intrinsics::read(path)?,
-        (None, None) => return Err(DataError::MissingIntrinsics { path: path.to_path_buf() }),
+    let intrinsics = match &options.intrinsics {
+        Some(intrinsics) => intrinsics.clone(),
+        None => beside().ok_or_else(|| DataError::MissingIntrinsics { path: path.to_path_buf() })??,
     };
     let points = intrinsics.cloud(depth).map_err(|fault| fault.at(path))?;
     Ok((RawCloud { points, colours: None }, Unit::Metre.metres()))

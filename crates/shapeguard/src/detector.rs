@@ -6,9 +6,10 @@ pub use fit::{FitError, FitInputs, FittedCategory, alignment_choice, check_count
 
 use shapeguard_core::alignment::Alignment;
 use shapeguard_core::calibration::Threshold;
+use shapeguard_core::defects::{DefectMaps, Defects};
 use shapeguard_core::foreground::ForegroundWarning;
 use shapeguard_core::fusion::{AnomalyMaps, Scores, fuse_with, sample_scores};
-use shapeguard_core::grid::Mask;
+use shapeguard_core::grid::{Mask, ScoreMap};
 use shapeguard_core::memory::{DualMemory, SampleFeatures};
 use shapeguard_core::patches::PatchSet;
 use shapeguard_core::resample::Sample;
@@ -148,6 +149,28 @@ impl Detector {
             warnings,
             seconds,
         })
+    }
+
+    /// Both experts' maps of an inspection on the scale of the fused one: SDF, RGB.
+    pub fn maps_on_fused_scale(&self, maps: &AnomalyMaps) -> [ScoreMap; 2] {
+        let rule = self.settings.fusion.rule;
+        [
+            maps.shape.map(|score| self.alignment.shape_on_fused_scale(*score, rule)),
+            maps.appearance.map(|score| self.alignment.appearance_on_fused_scale(*score, rule)),
+        ]
+    }
+
+    /// Where the defects of a rejected part are; `None` of a good one.
+    ///
+    /// # Panics
+    /// If the inspection is of another scan: a bug of the caller.
+    pub fn defects(&self, scan: &Scan, inspection: &Inspection) -> Option<Defects> {
+        if inspection.verdict == Verdict::Good {
+            return None;
+        }
+        let [shape, appearance] = self.maps_on_fused_scale(&inspection.maps);
+        let maps = DefectMaps { shape: &shape, appearance: &appearance, fused: &inspection.maps.fused };
+        Some(Defects::find(maps, inspection.sample.frame(), scan.cloud(), self.good_peak))
     }
 
     /// The settings it was fitted with.

@@ -7,8 +7,9 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use shapeguard_core::calibration::ThresholdBasis;
+use shapeguard_core::defects::{DefectRegion, ExpertShares};
 use shapeguard_core::sample::Scan;
 use shapeguard_data::{DataError, ScanSource, write_coloured_ply, write_rgb_png};
 
@@ -22,7 +23,7 @@ use crate::routed::RoutedInspection;
 const MODALITY_FOLDERS: [&str; 6] = ["xyz", "depth", "pcd", "ply", "npz", "clouds"];
 
 /// The verdict on a scan, or that there is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RecordVerdict {
     /// The score is not above the threshold.
@@ -68,6 +69,12 @@ pub struct ScanRecord {
     pub scores: Option<RecordScores>,
     /// Where the fused map is highest.
     pub peak: Option<Peak>,
+    /// What part of the defects each expert accounts for; of rejected parts.
+    pub shares: Option<ExpertShares>,
+    /// The value of the fused map that a defect's pixels exceed; of rejected parts.
+    pub region_level: Option<f32>,
+    /// The defects of a rejected part, strongest first.
+    pub regions: Vec<DefectRegion>,
     /// Number of patches that the part was cut into.
     pub patches: Option<usize>,
     /// What the user should know although the scan was judged.
@@ -139,7 +146,7 @@ impl ScanRecord {
         let record =
             Self { category: CategoryRecord::of(model, inspection), ..Self::empty(name, inspection.detector, model) };
         match &inspection.outcome {
-            Ok(judged) => record.judged(scan, judged),
+            Ok(judged) => record.judged(scan, judged).with_defects(scan, judged, inspection.detector),
             Err(reason) => Self { reason: Some(reason.to_string()), ..record },
         }
     }
@@ -177,6 +184,18 @@ impl ScanRecord {
         }
     }
 
+    fn with_defects(self, scan: &Scan, inspection: &Inspection, detector: Option<&Detector>) -> Self {
+        match detector.and_then(|detector| detector.defects(scan, inspection)) {
+            None => self,
+            Some(defects) => Self {
+                shares: defects.shares,
+                region_level: Some(defects.level),
+                regions: defects.regions,
+                ..self
+            },
+        }
+    }
+
     /// `detector` is that of the scan's category, if it is known.
     fn empty(scan: String, detector: Option<&Detector>, model: &Model) -> Self {
         let threshold = detector.map(Detector::threshold);
@@ -192,6 +211,9 @@ impl ScanRecord {
             threshold_basis: threshold.map(|threshold| threshold.basis),
             scores: None,
             peak: None,
+            shares: None,
+            region_level: None,
+            regions: Vec::new(),
             patches: None,
             warnings: Vec::new(),
             reason: None,
@@ -217,7 +239,7 @@ pub struct Peak {
 impl Peak {
     /// Finds the peak; the first in reading order among equals.
     pub fn of(scan: &Scan, inspection: &Inspection) -> Self {
-        let map = map_at_scan_size(&inspection.maps.fused, &inspection.sample);
+        let map = map_at_scan_size(&inspection.maps.fused, inspection.sample.frame());
         let mut highest = 0;
         for (pixel, score) in map.as_slice().iter().enumerate() {
             if *score > map.as_slice()[highest] {
@@ -272,7 +294,7 @@ impl OutputFiles {
         reference: f32,
         overwrite: bool,
     ) -> Result<(), DataError> {
-        let map = map_at_scan_size(&inspection.maps.fused, &inspection.sample);
+        let map = map_at_scan_size(&inspection.maps.fused, inspection.sample.frame());
         let overlay = pictures::overlay(scan.rgb(), &map, reference);
         write_rgb_png(&self.heat_map, &pictures::heat_map(&map, reference), overwrite)?;
         write_rgb_png(&self.overlay, &overlay, overwrite)?;

@@ -8,7 +8,7 @@ use shapeguard_core::foreground::{self, ForegroundError, ForegroundWarning};
 use shapeguard_core::grid::{Grid, GridSize, Mask, ScoreMap};
 use shapeguard_core::memory::SampleFeatures;
 use shapeguard_core::patches::{PatchError, PatchSet, extract_patches};
-use shapeguard_core::resample::{Sample, resample_mask, resample_with};
+use shapeguard_core::resample::{MapFrame, Sample, resample_mask, resample_with};
 use shapeguard_core::sample::Scan;
 use shapeguard_core::seams::{AppearanceExpert, ShapeExpert};
 use shapeguard_core::settings::Settings;
@@ -165,17 +165,17 @@ pub fn truth_at_map_size(truth: &Mask, sample: &Sample) -> Mask {
 }
 
 /// Brings a map back to the scan's own pixels, bilinearly.
-pub fn map_at_scan_size(map: &ScoreMap, sample: &Sample) -> Grid<f32> {
-    let scale = sample.side() as f32 / sample.square_side as f32;
-    let last = sample.side() - 1;
+pub fn map_at_scan_size(map: &ScoreMap, frame: MapFrame) -> Grid<f32> {
+    let scale = frame.side as f32 / frame.square_side as f32;
+    let last = frame.side - 1;
     let position = |pixel: usize| {
         let x = ((pixel as f32 + 0.5) * scale - 0.5).clamp(0.0, last as f32);
         let low = x.floor() as usize;
         (low, (low + 1).min(last), x - low as f32)
     };
-    let columns: Vec<_> = (0..sample.source_size.cols).map(|col| position(col + sample.offset.1)).collect();
-    let rows: Vec<_> = (0..sample.source_size.rows).map(|row| position(row + sample.offset.0)).collect();
-    Grid::from_fn(sample.source_size, |row, col| {
+    let columns: Vec<_> = (0..frame.source_size.cols).map(|col| position(col + frame.offset.1)).collect();
+    let rows: Vec<_> = (0..frame.source_size.rows).map(|row| position(row + frame.offset.0)).collect();
+    Grid::from_fn(frame.source_size, |row, col| {
         let ((top, bottom, down), (left, right, across)) = (rows[row], columns[col]);
         let upper = map[(top, left)] * (1.0 - across) + map[(top, right)] * across;
         let lower = map[(bottom, left)] * (1.0 - across) + map[(bottom, right)] * across;
@@ -226,7 +226,7 @@ mod tests {
         let size = GridSize::new(IMAGE_SIDE, IMAGE_SIDE);
         // A map that is linear in both directions stays so: at the centre of the scan's pixel it has the centre's value.
         let map = Grid::from_fn(size, |row, col| (row as f32 + 0.5) + 1000.0 * (col as f32 + 0.5));
-        let back = map_at_scan_size(&map, &sample);
+        let back = map_at_scan_size(&map, sample.frame());
         assert_eq!(back.size(), sample.source_size);
         for (row, col) in [(0, 1), (57, 100), (99, 446)] {
             let expected = (row as f32 + 174.5) / 2.0 + 1000.0 * (col as f32 + 0.5) / 2.0;
@@ -234,8 +234,8 @@ mod tests {
             assert!((back[(row, col)] - expected).abs() < 0.1, "{row} {col}: {} {expected}", back[(row, col)]);
         }
         // Beyond the outermost centres the value continues.
-        assert_eq!(back[(0, 0)], map_at_scan_size(&map.map(|value| value.max(500.0)), &sample)[(0, 0)]);
+        assert_eq!(back[(0, 0)], map_at_scan_size(&map.map(|value| value.max(500.0)), sample.frame())[(0, 0)]);
         let one = Grid::filled(size, 1.0);
-        assert!(map_at_scan_size(&one, &sample).as_slice().iter().all(|value| *value == 1.0));
+        assert!(map_at_scan_size(&one, sample.frame()).as_slice().iter().all(|value| *value == 1.0));
     }
 }

@@ -1,0 +1,16 @@
+//! The inspection station: a memory of every part ([`store`]), the models that judge ([`shelf`]), and what tells that parts of
+//! late are not as good parts are ([`drift`]) (docs/station.md).
+
+pub mod drift;
+pub mod maps;
+pub mod record;
+pub mod shelf;
+pub mod store;
+pub mod time;
+
+use sha2::{Digest, Sha256};
+
+/// The SHA-256 of bytes, in hexadecimal: what files are named by.
+pub fn sha256(bytes: &[u8]) -> String {
+    shapeguard::hex(&Sha256::digest(bytes))
+}
