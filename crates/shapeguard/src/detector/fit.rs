@@ -41,6 +41,8 @@ pub struct FittedCategory {
     pub detector: Detector,
     /// What routing sees of each good scan, training first, `[scans, d]` (docs/method.md, "Routing").
     pub descriptors: Matrix,
+    /// Scans that were left out ([`FitInputs::skip_unusable`]), each with its reason.
+    pub unusable: Vec<String>,
 }
 
 /// Why a detector cannot be fitted.
@@ -274,7 +276,7 @@ impl Detector {
         let dims = 2 * experts.appearance.feature_dim();
         let descriptors = Matrix::from_vec(descriptors.len(), dims, descriptors.concat());
         let detector = Self { settings, experts, memory, alignment, threshold, good_peak, provenance };
-        Ok(FittedCategory { detector, descriptors })
+        Ok(FittedCategory { detector, descriptors, unusable })
     }
 }
 

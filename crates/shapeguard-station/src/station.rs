@@ -1,0 +1,302 @@
+//! One inspection from its files' bytes to what is kept of it; the same for requests and for watched folders.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use shapeguard::outputs::{RecordVerdict, ScanRecord};
+use shapeguard::routed::RoutedInspection;
+use shapeguard::{Detector, LoadedScan};
+use shapeguard_core::sample::Scan;
+use shapeguard_core::settings::ForegroundMethod;
+use shapeguard_data::{DataError, NamedBytes, ReadOptions, ScanBytes, decode_scan};
+use tokio::sync::broadcast;
+use uuid::Uuid;
+
+use crate::drift::{Drift, DriftView, Observation};
+use crate::maps::pack;
+use crate::measures::Measures;
+use crate::record::{MapPlace, Record, RecordParts};
+use crate::shelf::{LoadedModel, Shelf};
+use crate::store::{FeedbackKind, FileRole, Filter, NewInspection, Store, StoreError, Summary, Watched};
+use crate::thumbnail::{Heat, thumbnail};
+
+/// Events that a slow listener may be behind before it misses some.
+const EVENTS_KEPT: usize = 256;
+
+/// A file that came with a request.
+#[derive(Clone, Debug)]
+pub struct UploadedFile {
+    /// What messages call it.
+    pub name: String,
+    /// What it holds.
+    pub bytes: Vec<u8>,
+}
+
+/// A scan that is to be inspected.
+#[derive(Clone, Debug)]
+pub struct InspectionRequest {
+    /// The model to judge with.
+    pub model: Arc<LoadedModel>,
+    /// The category, of a model for several, if it is known.
+    pub category: Option<String>,
+    /// The part's serial number.
+    pub serial: Option<String>,
+    /// What else is said of the part.
+    pub meta: BTreeMap<String, String>,
+    /// The cloud or depth image.
+    pub cloud: UploadedFile,
+    /// The colour image.
+    pub rgb: Option<UploadedFile>,
+    /// The camera's intrinsics, of depth images.
+    pub intrinsics: Option<UploadedFile>,
+    /// What the files don't say about themselves.
+    pub options: ReadOptions,
+    /// When it came, milliseconds since 1970 in UTC.
+    pub received_ms: i64,
+    /// Where a watched folder's scan came from.
+    pub watched: Option<Watched>,
+}
+
+/// What happened, for those who look on.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A scan was inspected.
+    Inspection(Box<Summary>),
+    /// An operator spoke.
+    Feedback {
+        /// The inspection.
+        id: String,
+        /// What was said.
+        kind: FeedbackKind,
+    },
+    /// A model changed.
+    Models {
+        /// Its name.
+        name: String,
+    },
+    /// A drift alarm began or ended.
+    Drift {
+        /// The model.
+        model: String,
+        /// What is known.
+        drift: Box<DriftView>,
+    },
+    /// A fit went on.
+    Fit(Box<crate::fits::FitView>),
+}
+
+/// Why a scan has no record.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InspectError {
+    /// The model knows no such category.
+    #[error(transparent)]
+    Category(#[from] shapeguard::model::UnknownCategory),
+    /// The model wants foreground masks, which requests cannot bring.
+    #[error(
+        "the model {model} was fitted with foreground masks, which a station does not take; fit it with foreground.method \"plane\" or \"none\""
+    )]
+    WantsMask {
+        /// The model.
+        model: String,
+    },
+    /// It was judged, but cannot be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What judges, remembers and tells.
+#[derive(Debug)]
+pub struct Station {
+    /// The memory.
+    pub store: Arc<Store>,
+    /// The models.
+    pub shelf: Shelf,
+    /// How late parts compare with good ones.
+    pub drift: Drift,
+    /// Counters for monitoring.
+    pub measures: Measures,
+    events: broadcast::Sender<Event>,
+}
+
+impl Station {
+    /// Puts a station together; drift goes on where the store's last inspections left it.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn new(store: Arc<Store>, shelf: Shelf) -> Result<Self, StoreError> {
+        let (events, _) = broadcast::channel(EVENTS_KEPT);
+        let station = Self { store, shelf, drift: Drift::default(), measures: Measures::new(), events };
+        for loaded in station.shelf.models() {
+            station.remember_drift(&loaded)?;
+        }
+        Ok(station)
+    }
+
+    /// Everything that happens from now on.
+    pub fn listen(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Tells those who look on.
+    pub fn tell(&self, event: Event) {
+        // Nobody looking on is no fault.
+        let _ = self.events.send(event);
+    }
+
+    /// Judges a scan and keeps what came of it. When this returns, it is on the disk. `is_wanted` is asked before anything is
+    /// kept: whoever sent it may have gone.
+    ///
+    /// # Errors
+    /// If the request does not fit the model, or the record cannot be kept. `None` if it was no longer wanted.
+    pub fn inspect(
+        &self,
+        request: &InspectionRequest,
+        is_wanted: impl Fn() -> bool,
+    ) -> Result<Option<(Record, Summary)>, InspectError> {
+        let LoadedModel { name, sha256, model } = &*request.model;
+        let given = request.category.as_deref().map(|category| model.category(category)).transpose()?;
+        if model.settings().foreground.method == ForegroundMethod::Mask {
+            return Err(InspectError::WantsMask { model: name.clone() });
+        }
+        let start = Instant::now();
+        let scan_name = request.cloud.name.clone();
+        let (scan, size, pictures) = match decode(request) {
+            Err(error) => {
+                (ScanRecord::not_read(scan_name, error.to_string(), given, model), None, Pictures::default())
+            }
+            Ok(loaded) => {
+                let read = start.elapsed().as_secs_f64();
+                let inspection = model.inspect(&loaded, given);
+                let mut record = ScanRecord::of(scan_name, &loaded.scan, &inspection, model);
+                let drawing = Instant::now();
+                let pictures = Pictures::of(&loaded.scan, &inspection);
+                if let Some(seconds) = &mut record.seconds {
+                    seconds.read = read;
+                    seconds.pictures = drawing.elapsed().as_secs_f64();
+                }
+                (record, Some(loaded.scan.size()), pictures)
+            }
+        };
+        if !is_wanted() {
+            return Ok(None);
+        }
+        let record = Record::new(RecordParts {
+            scan,
+            id: Uuid::now_v7().to_string(),
+            received_ms: request.received_ms,
+            model: name,
+            model_sha256: sha256,
+            only_category: request.model.only_category(),
+            serial: request.serial.clone(),
+            meta: request.meta.clone(),
+            scan_size: size,
+            map: pictures.place,
+        });
+        let summary = self.keep(request, &record, &pictures)?;
+        self.measures.inspected(&record, start.elapsed());
+        self.observe(&request.model, &summary);
+        self.tell(Event::Inspection(Box::new(summary.clone())));
+        Ok(Some((record, summary)))
+    }
+
+    fn keep(
+        &self,
+        request: &InspectionRequest,
+        record: &Record,
+        pictures: &Pictures,
+    ) -> Result<Summary, StoreError> {
+        let files = [
+            (FileRole::Cloud, Some(&request.cloud.bytes)),
+            (FileRole::Rgb, request.rgb.as_ref().map(|file| &file.bytes)),
+            (FileRole::Intrinsics, request.intrinsics.as_ref().map(|file| &file.bytes)),
+            (FileRole::Maps, pictures.maps.as_ref()),
+            (FileRole::Thumbnail, pictures.thumbnail.as_ref()),
+        ];
+        let files = files.into_iter().filter_map(|(role, bytes)| Some((role, bytes?.as_slice()))).collect();
+        // Plain numbers, texts and lists: there is nothing in it that JSON cannot hold.
+        let text = serde_json::to_string(record).expect("a record as JSON");
+        let started = Instant::now();
+        let summary = self.store.keep(&NewInspection {
+            summary: record.summary(request.received_ms),
+            record: text,
+            files,
+            watched: request.watched.clone(),
+        })?;
+        self.measures.kept(started.elapsed());
+        Ok(summary)
+    }
+
+    fn observe(&self, loaded: &LoadedModel, summary: &Summary) {
+        if let Some(drift) = self.drift.observe(&observation(loaded, summary)) {
+            tracing::warn!(model = loaded.name, state = ?drift.state, category = drift.category, "drift");
+            self.tell(Event::Drift { model: loaded.name.clone(), drift: Box::new(drift) });
+        }
+    }
+
+    /// Goes through a version's last inspections again, oldest first.
+    fn remember_drift(&self, loaded: &LoadedModel) -> Result<(), StoreError> {
+        let filter = Filter { model: Some(loaded.name.clone()), ..Filter::default() };
+        let most = crate::drift::WINDOW * loaded.model.detectors().len().min(10);
+        let page = self.store.inspections(&filter, most)?;
+        for summary in page.inspections.iter().rev().filter(|summary| summary.model_sha256 == loaded.sha256) {
+            self.drift.observe(&observation(loaded, summary));
+        }
+        Ok(())
+    }
+}
+
+fn observation<'a>(loaded: &'a LoadedModel, summary: &'a Summary) -> Observation<'a> {
+    let detector: Option<&Detector> =
+        summary.category.as_deref().and_then(|category| loaded.model.category(category).ok());
+    Observation {
+        model_sha256: &loaded.sha256,
+        category: summary.category.as_deref(),
+        good_scores: detector.map_or(&[], |detector| &detector.threshold().good_scores),
+        score: summary.score.filter(|_| summary.verdict != RecordVerdict::NotJudged).map(|score| score as f32),
+        at_ms: summary.received_ms,
+    }
+}
+
+/// Reads a request's files.
+fn decode(request: &InspectionRequest) -> Result<LoadedScan, DataError> {
+    fn named(file: &UploadedFile) -> NamedBytes<'_> {
+        NamedBytes { name: Path::new(&file.name), bytes: &file.bytes }
+    }
+    let files = ScanBytes {
+        cloud: named(&request.cloud),
+        rgb: request.rgb.as_ref().map(named),
+        intrinsics: request.intrinsics.as_ref().map(named),
+    };
+    Ok(LoadedScan { scan: decode_scan(&files, &request.options)?, mask: None })
+}
+
+/// What is kept of a scan beside its record and its own files.
+#[derive(Default)]
+struct Pictures {
+    place: Option<MapPlace>,
+    maps: Option<Vec<u8>>,
+    thumbnail: Option<Vec<u8>>,
+}
+
+impl Pictures {
+    fn of(scan: &Scan, inspection: &RoutedInspection<'_>) -> Self {
+        let Some((detector, judged)) = inspection.detector.zip(inspection.outcome.as_ref().ok()) else {
+            return Self { thumbnail: thumbnail(scan.rgb(), None), ..Self::default() };
+        };
+        let [sdf, rgb] = detector.maps_on_fused_scale(&judged.maps);
+        let (frame, good_peak) = (judged.sample.frame(), detector.good_peak());
+        Self {
+            place: Some(MapPlace {
+                side: frame.side,
+                square_side: frame.square_side,
+                offset: [frame.offset.0, frame.offset.1],
+                good_peak,
+            }),
+            maps: Some(pack([&sdf, &rgb, &judged.maps.fused])),
+            thumbnail: thumbnail(scan.rgb(), Some(Heat { map: &judged.maps.fused, frame, good_peak })),
+        }
+    }
+}
