@@ -1,4 +1,4 @@
-// Runs the tests of one kind ("unit" or "browser"): TypeScript is bundled, then node's own test runner takes over.
+// Runs the tests of one kind ("unit" or "browser"), or the mock station ("mock"): TypeScript is bundled, then node takes over.
 import { spawnSync } from "node:child_process";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -6,7 +6,7 @@ import { build } from "esbuild";
 
 process.chdir(join(import.meta.dirname, ".."));
 const kind = process.argv[2];
-const files = (await readdir(`tests/${kind}`)).filter((name) => name.endsWith(".test.ts")).sort();
+const files = (await readdir(`tests/${kind}`)).filter((name) => /\.(test|main)\.ts$/.test(name)).sort();
 const out = `test-build/${kind}`;
 await rm(out, { recursive: true, force: true });
 await build({
@@ -23,7 +23,6 @@ await build({
 });
 const built = files.map((name) => `${out}/${name.replace(/\.ts$/, ".mjs")}`);
 // One after the other: each browser test starts a Chromium of its own.
-const run = spawnSync(process.execPath, ["--enable-source-maps", "--test", "--test-concurrency=1", ...built], {
-  stdio: "inherit",
-});
+const flags = kind === "mock" ? [] : ["--test", "--test-concurrency=1"];
+const run = spawnSync(process.execPath, ["--enable-source-maps", ...flags, ...built], { stdio: "inherit" });
 process.exit(run.status ?? 1);

@@ -135,6 +135,8 @@ export interface Inspection extends Judged {
   routing: { confidence: number; nearest_category: string; distance: number } | null;
   scores: Record<Channel, number> | null;
   shares: { sdf: number; rgb: number } | null;
+  peak: { row: number; col: number; xyz_m: [number, number, number] | null; value: number } | null;
+  /** The map's value above which a pixel belongs to a region. */
   region_level: number | null;
   /** `[rows, cols]`. */
   scan_size: [number, number] | null;
