@@ -11,6 +11,8 @@ const TOP = 22;
 
 /** Scores higher than this multiple of the threshold are drawn at the upper edge: how much higher does not matter here. */
 const TREND_LIMIT = 3;
+/** Room for the word "threshold" beside the axis. */
+const TREND_LEFT = 76;
 const TREND_HEIGHT = 190;
 const TREND_BOTTOM = TREND_HEIGHT - 26;
 
@@ -18,8 +20,9 @@ const TREND_BOTTOM = TREND_HEIGHT - 26;
 export function trend(newestFirst: Summary[], name: string): SVGSVGElement {
   const shown = newestFirst.filter((one) => one.score !== null && one.threshold).reverse();
   const relative = shown.map((one) => one.score! / one.threshold!);
+  const left = TREND_LEFT;
   const limit = Math.min(TREND_LIMIT, Math.max(2, ...relative));
-  const x = (i: number) => LEFT + 8 + (i / Math.max(1, shown.length - 1)) * (WIDTH - LEFT - RIGHT - 16);
+  const x = (i: number) => left + 8 + (i / Math.max(1, shown.length - 1)) * (WIDTH - left - RIGHT - 16);
   const y = (value: number) => TREND_BOTTOM - (Math.min(limit, value) / limit) * (TREND_BOTTOM - TOP);
   const rejected = shown.filter((one) => one.verdict === "rejected").length;
   const label = `Scores of the last ${shown.length} judged inspections of ${name}: ${rejected} above the threshold`;
@@ -28,14 +31,13 @@ export function trend(newestFirst: Summary[], name: string): SVGSVGElement {
     "svg",
     { viewBox: `0 0 ${WIDTH} ${TREND_HEIGHT}`, role: "img", "aria-label": label, class: "chart" },
     ticks.map((tick) => [
-      svg("path", { class: "grid", d: `M${LEFT} ${y(tick)}H${WIDTH - RIGHT}` }),
-      svg("text", { x: LEFT - 8, y: y(tick) + 4, "text-anchor": "end" }, tick === 0 ? "0" : `${tick}×`),
+      svg("path", { class: "grid", d: `M${left} ${y(tick)}H${WIDTH - RIGHT}` }),
+      svg("text", { x: left - 8, y: y(tick) + 4, "text-anchor": "end" }, tick === 0 ? "0" : `${tick}×`),
     ]),
-    svg("path", { class: "threshold", d: `M${LEFT} ${y(1)}H${WIDTH - RIGHT}` }),
-    svg("text", { x: LEFT - 8, y: y(1) + 4, "text-anchor": "end" }, "1×"),
-    svg("text", { class: "threshold-label", x: LEFT + 2, y: y(1) - 6 }, "threshold"),
+    svg("path", { class: "threshold", d: `M${left} ${y(1)}H${WIDTH - RIGHT}` }),
+    svg("text", { class: "threshold-label", x: left - 8, y: y(1) + 4, "text-anchor": "end" }, "threshold"),
     shown.map((one, i) => point(one.verdict, x(i), y(relative[i]))),
-    svg("text", { x: LEFT, y: TREND_HEIGHT - 6 }, "older"),
+    svg("text", { x: left, y: TREND_HEIGHT - 6 }, "older"),
     svg("text", { x: WIDTH - RIGHT, y: TREND_HEIGHT - 6, "text-anchor": "end" }, "newest"),
   );
 }
@@ -48,7 +50,9 @@ function point(verdict: Verdict, x: number, y: number): SVGElement {
   return svg("circle", { class: "point good", cx: x, cy: y, r: 3 });
 }
 
-const BINS = 24;
+/** Bars between the lowest and the highest good score, and at most so many altogether. */
+const GOOD_BINS = 12;
+const MOST_BINS = 60;
 const HISTOGRAM_HEIGHT = 220;
 const HISTOGRAM_BOTTOM = HISTOGRAM_HEIGHT - 62;
 /** The axis reaches this far beyond the threshold or the highest good score; higher recent scores stand at its end. */
@@ -62,11 +66,13 @@ export function histogram(goodScores: number[], threshold: number, recent: Summa
   const low = Math.max(0, Math.min(...goodScores, ...judged.map((one) => one.score!), threshold) - 0.05 * high);
   const right = WIDTH - RIGHT;
   const x = (value: number) => LEFT + (Math.min(1, (value - low) / (high - low)) || 0) * (right - LEFT);
-  const counts = new Array<number>(BINS).fill(0);
-  for (const score of goodScores) counts[Math.min(BINS - 1, Math.floor(((score - low) / (high - low)) * BINS))] += 1;
+  const goodRange = Math.max(...goodScores) - Math.min(...goodScores);
+  const bins = Math.min(MOST_BINS, Math.max(GOOD_BINS, Math.round((GOOD_BINS * (high - low)) / goodRange) || GOOD_BINS));
+  const counts = new Array<number>(bins).fill(0);
+  for (const score of goodScores) counts[Math.min(bins - 1, Math.floor(((score - low) / (high - low)) * bins))] += 1;
   const most = Math.max(1, ...counts);
   const y = (n: number) => HISTOGRAM_BOTTOM - (n / most) * (HISTOGRAM_BOTTOM - TOP);
-  const binWidth = (right - LEFT) / BINS;
+  const binWidth = (right - LEFT) / bins;
   const above = judged.filter((one) => one.score! > threshold).length;
   const label =
     `Scores of ${goodScores.length} good scans of ${name}, threshold ${short(threshold)}` +

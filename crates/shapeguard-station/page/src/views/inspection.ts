@@ -3,7 +3,7 @@ import { card, facts, fault, message, title, verdict, type App, type View } from
 import type { Inspection } from "../contract";
 import { fill, h, row, table, type Child } from "../dom";
 import { neighbours } from "../neighbours";
-import { EXPERT_WORDS, NONE, comparison, millimetres, pValue, percent, seconds, short, shortDigest, time } from "../words";
+import { EXPERT_WORDS, NONE, capital, comparison, millimetres, pValue, percent, seconds, short, shortDigest, time } from "../words";
 import { cloudPanel } from "./inspection_cloud";
 import { feedbackCard } from "./inspection_feedback";
 import { picturePanel } from "./inspection_picture";
@@ -21,7 +21,12 @@ export const inspectionView: View = async (main, app, signal, id) => {
     h("div", { class: "inspection-head" }, title(partTitle(inspection), "Inspection"), paging(app, inspection, signal)),
     verdictCard(inspection),
     pictures,
-    h("div", { class: "columns" }, regions, feedback, aboutCard(inspection), timingCard(inspection)),
+    h(
+      "div",
+      { class: "columns" },
+      h("div", { class: "stack-cards" }, regions, aboutCard(inspection)),
+      h("div", { class: "stack-cards" }, feedback, timingCard(inspection)),
+    ),
   );
   app.events.on(
     "feedback",
@@ -85,7 +90,7 @@ function verdictCard(one: Inspection): HTMLElement {
   const words: Child[] = judged
     ? [
         h("p", { class: "hero-score" }, "Score ", h("strong", {}, short(one.score)), `: ${comparison(one.score!, one.threshold!)}.`),
-        h("p", {}, one.p_value === null ? null : `Of the good scans the model knows, ${pValue(one.p_value)}.`),
+        one.p_value !== null && h("p", {}, `${capital(pValue(one.p_value))}.`),
         thresholdWords(one),
       ]
     : [h("p", { class: "hero-reason" }, one.reason ?? "No reason was given."), h("p", { class: "soft" }, "A scan that cannot be judged is never called good.")];

@@ -19,7 +19,9 @@ export interface PicturePanel {
 export function picturePanel(app: App, one: Inspection, signal: AbortSignal): PicturePanel {
   const canvas = h("canvas", { role: "img", "aria-label": description(one) });
   const boxes = one.scan_size ? one.regions.map((region, i) => box(boxInPercent(region, one.scan_size!), i + 1)) : [];
-  const frame = h("div", { class: "stage" }, h("div", { class: "stage-fit" }, canvas, boxes));
+  const [rows, cols] = one.scan_size ?? [1, 1];
+  const fit = h("div", { class: "stage-fit", style: { "--ratio": String(cols / rows) } }, canvas, boxes);
+  const frame = h("div", { class: "stage" }, fit);
   const place = h("div", {});
   const element = card("Picture", frame, place);
   element.classList.add("panel");
