@@ -6,7 +6,9 @@ import { build } from "esbuild";
 
 process.chdir(join(import.meta.dirname, ".."));
 const kind = process.argv[2];
-const files = (await readdir(`tests/${kind}`)).filter((name) => /\.(test|main)\.ts$/.test(name)).sort();
+// A further argument picks the files whose name begins with it.
+const wanted = new RegExp(`^${process.argv[3] ?? ".*"}.*\\.(test|main)\\.ts$`);
+const files = (await readdir(`tests/${kind}`)).filter((name) => wanted.test(name)).sort();
 const out = `test-build/${kind}`;
 await rm(out, { recursive: true, force: true });
 await build({

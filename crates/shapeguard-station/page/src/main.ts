@@ -74,7 +74,7 @@ function route(): { view: View; name: string; section: string } {
 
 let leaving = new AbortController();
 
-async function show(app: App): Promise<void> {
+async function show(app: App, byLink = false): Promise<void> {
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
@@ -94,8 +94,8 @@ async function show(app: App): Promise<void> {
   }
   if (signal.aborted) return;
   place.removeAttribute("aria-busy");
-  // Whoever came by a link starts at the new view's title.
-  if (document.activeElement === document.body) place.querySelector("h1")?.focus({ preventScroll: true });
+  // Whoever came by a link starts at the new view's title; whoever opened the page starts at its beginning.
+  if (byLink && document.activeElement === document.body) place.querySelector("h1")?.focus({ preventScroll: true });
 }
 
 async function start(): Promise<void> {
@@ -117,7 +117,7 @@ async function start(): Promise<void> {
   };
   addEventListener("hashchange", () => {
     scrollTo(0, 0);
-    void show(app);
+    void show(app, true);
   });
   void app.events.run(showConnection);
   setInterval(() => {

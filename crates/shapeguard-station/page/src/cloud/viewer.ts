@@ -37,6 +37,9 @@ const BACKGROUND = 0x56616d;
 const CLAY = [190, 194, 200];
 const MARK = 0x5be7ff;
 const FIELD_OF_VIEW = 35;
+const HALF_FIELD = Math.tan((FIELD_OF_VIEW / 2) * (Math.PI / 180));
+/** Parts are flat, so that their bounding sphere may stick out of the picture a little. */
+const FILLED = 1.15;
 /** The start: a little from above and from the side, so that relief shows. */
 const START = { azimuth: -0.35, elevation: 0.5 };
 const KEY_TURN = (8 * Math.PI) / 180;
@@ -69,7 +72,7 @@ export function openViewer(canvas: HTMLCanvasElement, cloud: Cloud, regions: Reg
   controls.addEventListener("change", render);
 
   const home = () => {
-    const distance = (1.02 * radius) / Math.sin((FIELD_OF_VIEW / 2) * (Math.PI / 180)) / Math.min(1, camera.aspect);
+    const distance = radius / (FILLED * HALF_FIELD * Math.min(1, camera.aspect));
     camera.near = distance / 100;
     camera.far = distance * 20;
     camera.updateProjectionMatrix();
@@ -182,11 +185,11 @@ function linear(colours: Uint8Array): Uint16Array {
   return Uint16Array.from(colours, (value) => table[value]);
 }
 
-/** Points a little larger than the gaps between them, so that the surface looks closed. */
+/** Points a little larger than the gaps between them, so that the surface looks closed. three leaves out the field of view. */
 function pointSize({ points, xyz_m }: Cloud): number {
   const box = new Box3().setFromArray(xyz_m);
   const size = box.getSize(new Vector3());
-  return 1.7 * Math.sqrt((size.x * size.y) / Math.max(1, points));
+  return (1.3 * Math.sqrt((size.x * size.y) / Math.max(1, points))) / HALF_FIELD;
 }
 
 /** A box around a region's points and its number above it. */
@@ -206,7 +209,7 @@ function mark(cloud: Cloud, region: Region, number: number, regionLevel: number,
   }
   box.expandByScalar(0.01 * radius);
   const label = new Sprite(new SpriteMaterial({ map: numberTexture(number), sizeAttenuation: false, depthTest: false }));
-  label.scale.setScalar(LABEL_SIZE * 2 * Math.tan((FIELD_OF_VIEW / 2) * (Math.PI / 180)));
+  label.scale.setScalar(LABEL_SIZE * 2 * HALF_FIELD);
   label.center.set(0.5, -0.3);
   label.position.set((box.min.x + box.max.x) / 2, box.max.y, box.max.z);
   return [new Box3Helper(box, MARK), label];

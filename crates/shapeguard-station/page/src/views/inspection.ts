@@ -136,7 +136,7 @@ function lookAt(app: App, one: Inspection, signal: AbortSignal): { pictures: HTM
       region.area_mm2 === null ? `${region.pixels} px` : short(region.area_mm2),
       millimetres(region.xyz_m),
       short(region.peak),
-      `${EXPERT_WORDS[main]} ${percent(region.shares[main])}`,
+      `${main === "sdf" ? "Shape" : "Colour"} ${percent(region.shares[main])}`,
     );
     cells.addEventListener("pointerenter", () => picture.highlight(i));
     cells.addEventListener("pointerleave", () => picture.highlight(null));

@@ -30,7 +30,7 @@ function modelCard(model: Model): HTMLElement {
       driftWord(model, category.name),
     ),
   );
-  const columns = ["Kind of part", "Threshold", "False rejects", "Good scans, learning + validation", "Drift"];
+  const columns = ["Kind of part", "Threshold", "False rejects", "Good scans + validation", "Drift"];
   return h(
     "section",
     { class: "card" },
@@ -41,7 +41,7 @@ function modelCard(model: Model): HTMLElement {
       `Active version ${shortDigest(model.active)}${active ? `, made by version ${active.program_version}` : ""}; ${count(model.versions.length, "version")} kept. `,
       model.routes && "Finds out by itself which kind of part a scan shows.",
     ),
-    table(`Kinds of parts of ${model.name}`, columns, rows, "figures"),
+    table(`Kinds of parts of ${model.name}`, columns, rows, "figures kinds"),
   );
 }
 

@@ -1,14 +1,19 @@
 // Each view in light and dark, wide and narrow: it loads, fits, is accessible; pictures of it are kept.
 import { test } from "node:test";
+import type { Page } from "../../src/contract";
 import { NARROW, WIDE, assertAccessible, assertFits, openStation, settled, shot } from "./station";
 
 const station = await openStation();
 const rejected = await station.driver.inspect("bad");
 const good = await station.driver.inspect("good");
+const headers: Record<string, string> = station.driver.token ? { Authorization: `Bearer ${station.driver.token}` } : {};
+const unjudged = await fetch(`${station.driver.url}/v1/inspections?verdict=not-judged&limit=1`, { headers });
+const [notJudged] = ((await unjudged.json()) as Page).inspections;
 const views: [string, string][] = [
   ["live", "#/"],
   ["rejected", `#/inspections/${rejected.id}`],
   ["good", `#/inspections/${good.id}`],
+  ...(notJudged ? [["not-judged", `#/inspections/${notJudged.id}`] as [string, string]] : []),
   ["models", "#/models"],
   ["model", `#/models/${rejected.model}`],
   ["fit", "#/fit"],
