@@ -143,7 +143,7 @@ function lookAt(app: App, one: Inspection, signal: AbortSignal): { pictures: HTM
     return cells;
   });
   const columns = ["No.", "Size, mm²", "Location x, y, z, mm", "Peak", "Expert"];
-  const content = rows.length > 0 ? table("Defect regions", columns, rows, "figures") : h("p", { class: "soft" }, "No region stands out.");
+  const content = rows.length > 0 ? table("Defect regions", columns, rows, "figures") : h("p", { class: "soft" }, one.verdict === "not-judged" ? "None: the scan was not judged." : "No region stands out.");
   const note = rows.length > 0 && h("p", { class: "soft small" }, "Locations are in the camera's frame: x right, y down, z away from the camera.");
   return { pictures, regions: card("Defect regions", content, note) };
 }

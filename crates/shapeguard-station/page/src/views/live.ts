@@ -41,7 +41,7 @@ export const liveView: View = async (main, app, signal) => {
     app.api.get<Page>("/v1/inspections?limit=1", signal).then((page) => showNewest(page.inspections[0]), console.info);
   }, signal);
 
-  fill(main, title("Inspections", "Live"), drift, h("div", { class: "top" }, hero, trends.element), list.element);
+  fill(main, title("Inspections", "Live"), drift, h("div", { class: models.length > 1 ? "top several" : "top" }, hero, trends.element), list.element);
   await Promise.all([trends.reload(), list.reload()]);
 };
 
@@ -94,7 +94,7 @@ function driftStrip(app: App, models: Model[], signal: AbortSignal): HTMLElement
         {},
         h("strong", {}, `Drift alarm, ${partName(drift)}: `),
         drift.message ?? "recent good scores are no longer like those the model learnt from. Check camera, light and parts.",
-        drift.since ? h("span", { class: "since" }, ` Since ${time(drift.since)}.`) : null,
+        drift.since ? h("span", { class: "since" }, ` (since ${time(drift.since)})`) : null,
       ),
     );
     return fill(strip, lines);
