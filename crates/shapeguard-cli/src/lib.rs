@@ -9,6 +9,7 @@ pub mod demo;
 pub mod device;
 pub mod evaluate;
 pub mod fit;
+pub mod history;
 pub mod info;
 pub mod inspect;
 pub mod output;
@@ -16,6 +17,7 @@ pub mod preset;
 pub mod progress;
 pub mod reproduce;
 pub mod scans;
+pub mod serve;
 pub mod simulate;
 #[cfg(feature = "train")]
 pub mod train_expert;
@@ -69,6 +71,9 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     Bench(bench::BenchArgs),
     Reproduce(Box<reproduce::ReproduceArgs>),
+    Serve(Box<serve::ServeArgs>),
+    Token(serve::TokenArgs),
+    History(history::HistoryArgs),
     Info(info::InfoArgs),
     Preset(preset::PresetArgs),
     Weights(weights::WeightsArgs),
@@ -132,6 +137,9 @@ fn run(command: Command, bars: &Bars) -> Result<Outcome> {
         Command::Evaluate(args) => evaluate::run(&args, bars),
         Command::Bench(args) => bench::run(&args, bars).map(done),
         Command::Reproduce(args) => reproduce::run(&args, bars).map(done),
+        Command::Serve(args) => serve::run(&args).map(done),
+        Command::Token(args) => serve::run_token(&args).map(done),
+        Command::History(args) => history::run(&args, bars).map(done),
         Command::Info(args) => info::run(&args).map(done),
         Command::Preset(args) => preset::run(&args).map(done),
         Command::Weights(args) => weights::run(&args).map(done),

@@ -146,9 +146,8 @@ impl OnScan {
     fn new(labels: &Grid<u32>, frame: MapFrame) -> Self {
         let side = labels.size().rows;
         // The map's pixel that covers the middle of the scan's.
-        let on_map = |pixel: usize, offset: usize| {
-            (((2 * (pixel + offset) + 1) * side) / (2 * frame.square_side)).min(side - 1)
-        };
+        let on_map =
+            |pixel: usize, offset: usize| (((2 * (pixel + offset) + 1) * side) / (2 * frame.square_side)).min(side - 1);
         let cols: Vec<usize> = (0..frame.source_size.cols).map(|col| on_map(col, frame.offset.1)).collect();
         let labels = Grid::from_fn(frame.source_size, |row, col| labels[(on_map(row, frame.offset.0), cols[col])]);
         Self { labels }
@@ -273,9 +272,8 @@ mod tests {
     /// its surface is `stretch` times its projection, with a point every millimetre in x.
     fn scan(slope: f32) -> (Scan, MapFrame) {
         let size = GridSize::new(80, SIDE);
-        let points = Grid::from_fn(size, |row, col| {
-            [col as f32 * 1e-3, row as f32 * 1e-3, 0.5 + slope * col as f32 * 1e-3]
-        });
+        let points =
+            Grid::from_fn(size, |row, col| [col as f32 * 1e-3, row as f32 * 1e-3, 0.5 + slope * col as f32 * 1e-3]);
         let cloud = OrganizedCloud::decode(points, 1.0, Frame::Camera);
         let scan = Scan::new(cloud, RgbImage::filled(size, [0; 3])).unwrap();
         (scan, MapFrame { side: SIDE, square_side: SIDE, source_size: size, offset: (10, 0) })
@@ -330,7 +328,8 @@ mod tests {
         // corners' shares of the column of 10 pixels' steps: half of what lies between columns 49 and 50 on each side.
         assert!((region.area_mm2.unwrap() - (200.0 - 3.0 - 10.0)).abs() < 0.5, "{:?}", region.area_mm2);
         assert_eq!(region.pixels, 200);
-        let nothing = OrganizedCloud::from_parts(Grid::filled(cloud.size(), [0.0; 3]), Mask::filled(cloud.size(), false));
+        let nothing =
+            OrganizedCloud::from_parts(Grid::filled(cloud.size(), [0.0; 3]), Mask::filled(cloud.size(), false));
         let region = &Defects::find(maps, frame, &nothing, 1.0).regions[0];
         assert_eq!((region.area_mm2, region.xyz_m), (None, None));
     }

@@ -173,9 +173,7 @@ pub fn read_scan(source: &ScanSource, options: &ReadOptions) -> Result<Scan, Dat
 /// # Errors
 /// As [`read_scan`].
 pub fn decode_scan(files: &ScanBytes<'_>, options: &ReadOptions) -> Result<Scan, DataError> {
-    scan_of(files.cloud, files.rgb, options, || {
-        files.intrinsics.map(|file| Intrinsics::decode(file.name, file.bytes))
-    })
+    scan_of(files.cloud, files.rgb, options, || files.intrinsics.map(|file| Intrinsics::decode(file.name, file.bytes)))
 }
 
 /// `intrinsics` are asked for only if there is depth to turn into points.

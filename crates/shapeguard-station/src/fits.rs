@@ -222,14 +222,7 @@ impl Fits {
             result: None,
             skipped: Vec::new(),
         };
-        fits.push(Fit {
-            view: view.clone(),
-            settings,
-            folder,
-            scans: BTreeMap::new(),
-            files: 0,
-            stop: Arc::default(),
-        });
+        fits.push(Fit { view: view.clone(), settings, folder, scans: BTreeMap::new(), files: 0, stop: Arc::default() });
         Ok(view)
     }
 

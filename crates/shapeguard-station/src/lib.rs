@@ -2,10 +2,18 @@
 //! late are not as good parts are ([`drift`]) (docs/station.md).
 
 pub mod drift;
+pub mod fits;
+pub mod http;
 pub mod maps;
+pub mod measures;
+pub mod models_view;
+pub mod pictures;
+pub mod queue;
 pub mod record;
 pub mod shelf;
+pub mod station;
 pub mod store;
+pub mod thumbnail;
 pub mod time;
 
 use sha2::{Digest, Sha256};

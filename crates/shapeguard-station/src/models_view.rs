@@ -191,7 +191,10 @@ impl CategoryFeedback {
             }
         }
         let scores = |is_good: bool| {
-            judgements.iter().filter(move |judgement| judgement.is_good == is_good).map(|judgement| judgement.score as f32)
+            judgements
+                .iter()
+                .filter(move |judgement| judgement.is_good == is_good)
+                .map(|judgement| judgement.score as f32)
         };
         let errors_at = |threshold: f32| Errors {
             threshold,
@@ -199,7 +202,8 @@ impl CategoryFeedback {
             missed: scores(false).filter(|score| *score <= threshold).count(),
         };
         // What lies between two neighbouring scores has the same errors, so these are all that there are.
-        let mut candidates: Vec<f32> = scores(true).chain(scores(false).map(f32::next_down)).chain([threshold]).collect();
+        let mut candidates: Vec<f32> =
+            scores(true).chain(scores(false).map(f32::next_down)).chain([threshold]).collect();
         candidates.sort_unstable_by(f32::total_cmp);
         let least = candidates.into_iter().map(errors_at).min_by(|a, b| {
             let far = |errors: &Errors| (errors.threshold - threshold).abs();

@@ -8,6 +8,8 @@ use shapeguard_core::calibration::ThresholdBasis;
 use shapeguard_core::defects::{DefectRegion, ExpertShares};
 use shapeguard_core::grid::GridSize;
 use shapeguard_core::resample::MapFrame;
+use shapeguard_core::sample::Frame;
+use shapeguard_data::{ReadOptions, Unit};
 use utoipa::ToSchema;
 
 use crate::store::{Feedback, FeedbackKind, FileRole, StoredInspection, Summary};
@@ -64,10 +66,56 @@ pub struct Record {
     pub scan_size: Option<[usize; 2]>,
     /// Where the maps lie on the scan.
     pub map: Option<MapPlace>,
+    /// How the files were read.
+    pub read_as: ReadAs,
     /// Number of patches.
     pub patches: Option<usize>,
     /// Wall-clock seconds of each stage.
     pub seconds: Option<BTreeMap<String, f64>>,
+}
+
+/// What was said of the scan's files that they don't say themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ReadAs {
+    /// Unit of the coordinates.
+    pub unit: UnitName,
+    /// Whether they are in the camera's frame.
+    pub is_camera_frame: bool,
+}
+
+/// A unit of coordinates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UnitName {
+    /// Metres.
+    M,
+    /// Millimetres.
+    Mm,
+    /// Micrometres.
+    Um,
+}
+
+impl ReadAs {
+    /// Of the options that a scan is read with.
+    pub fn of(options: &ReadOptions) -> Self {
+        let unit = match options.unit {
+            Unit::Metre => UnitName::M,
+            Unit::Millimetre => UnitName::Mm,
+            Unit::Micrometre => UnitName::Um,
+        };
+        Self { unit, is_camera_frame: options.frame == Frame::Camera }
+    }
+
+    /// The options to read it with again.
+    pub fn options(self, max_pixels: usize) -> ReadOptions {
+        let unit = match self.unit {
+            UnitName::M => Unit::Metre,
+            UnitName::Mm => Unit::Millimetre,
+            UnitName::Um => Unit::Micrometre,
+        };
+        let frame = if self.is_camera_frame { Frame::Camera } else { Frame::Other };
+        ReadOptions { unit, frame, max_pixels, ..ReadOptions::default() }
+    }
 }
 
 /// A verdict, for the description of the interface.
@@ -193,8 +241,23 @@ impl Record {
     /// Puts together what the library and the request say.
     pub fn new(of: RecordParts<'_>) -> Self {
         let ScanRecord {
-            category, verdict, score, threshold, p_value, false_reject_rate, threshold_basis, scores, peak, shares,
-            region_level, regions, patches, warnings, reason, seconds, ..
+            category,
+            verdict,
+            score,
+            threshold,
+            p_value,
+            false_reject_rate,
+            threshold_basis,
+            scores,
+            peak,
+            shares,
+            region_level,
+            regions,
+            patches,
+            warnings,
+            reason,
+            seconds,
+            ..
         } = of.scan;
         let (category, routing) = match category {
             // A model of one category compares everything with that.
@@ -227,6 +290,7 @@ impl Record {
             regions: regions.into_iter().map(Region::from).collect(),
             scan_size: of.scan_size.map(|size| [size.rows, size.cols]),
             map: of.map,
+            read_as: of.read_as,
             patches,
             seconds: seconds.and_then(|seconds| {
                 // A flat object of numbers by its declaration.
@@ -291,6 +355,8 @@ pub struct RecordParts<'a> {
     pub scan_size: Option<GridSize>,
     /// Where the maps lie, if there are any.
     pub map: Option<MapPlace>,
+    /// How the files were read.
+    pub read_as: ReadAs,
 }
 
 /// Answer: one inspection.

@@ -64,7 +64,9 @@ pub enum ShelfError {
         known: String,
     },
     /// No model routes.
-    #[error("no model for `auto`: expected exactly one loaded model that knows several categories, found {found}; name a model")]
+    #[error(
+        "no model for `auto`: expected exactly one loaded model that knows several categories, found {found}; name a model"
+    )]
     NoRoutingModel {
         /// How many there are.
         found: usize,

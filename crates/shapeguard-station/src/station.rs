@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::drift::{Drift, DriftView, Observation};
 use crate::maps::pack;
 use crate::measures::Measures;
-use crate::record::{MapPlace, Record, RecordParts};
+use crate::record::{MapPlace, ReadAs, Record, RecordParts};
 use crate::shelf::{LoadedModel, Shelf};
 use crate::store::{FeedbackKind, FileRole, Filter, NewInspection, Store, StoreError, Summary, Watched};
 use crate::thumbnail::{Heat, thumbnail};
@@ -85,6 +85,8 @@ pub enum Event {
     },
     /// A fit went on.
     Fit(Box<crate::fits::FitView>),
+    /// The station stops: nothing more will happen.
+    Stopping,
 }
 
 /// Why a scan has no record.
@@ -164,9 +166,7 @@ impl Station {
         let start = Instant::now();
         let scan_name = request.cloud.name.clone();
         let (scan, size, pictures) = match decode(request) {
-            Err(error) => {
-                (ScanRecord::not_read(scan_name, error.to_string(), given, model), None, Pictures::default())
-            }
+            Err(error) => (ScanRecord::not_read(scan_name, error.to_string(), given, model), None, Pictures::default()),
             Ok(loaded) => {
                 let read = start.elapsed().as_secs_f64();
                 let inspection = model.inspect(&loaded, given);
@@ -194,6 +194,7 @@ impl Station {
             meta: request.meta.clone(),
             scan_size: size,
             map: pictures.place,
+            read_as: ReadAs::of(&request.options),
         });
         let summary = self.keep(request, &record, &pictures)?;
         self.measures.inspected(&record, start.elapsed());
@@ -202,12 +203,7 @@ impl Station {
         Ok(Some((record, summary)))
     }
 
-    fn keep(
-        &self,
-        request: &InspectionRequest,
-        record: &Record,
-        pictures: &Pictures,
-    ) -> Result<Summary, StoreError> {
+    fn keep(&self, request: &InspectionRequest, record: &Record, pictures: &Pictures) -> Result<Summary, StoreError> {
         let files = [
             (FileRole::Cloud, Some(&request.cloud.bytes)),
             (FileRole::Rgb, request.rgb.as_ref().map(|file| &file.bytes)),

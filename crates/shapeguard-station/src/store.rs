@@ -112,7 +112,9 @@ pub enum StoreError {
         found: i32,
     },
     /// There is nothing here yet, and nothing is to be made.
-    #[error("{path}: no station's data here; expected the folder that `shapeguard serve --data` or `watch --data` wrote")]
+    #[error(
+        "{path}: no station's data here; expected the folder that `shapeguard serve --data` or `watch --data` wrote"
+    )]
     Missing {
         /// The data folder.
         path: PathBuf,
@@ -175,8 +177,7 @@ impl Store {
     /// # Errors
     /// If the folder or its database cannot be made, read or written, or a newer program wrote it.
     pub fn open(folder: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(folder)
-            .map_err(|source| StoreError::Write { path: folder.to_path_buf(), source })?;
+        std::fs::create_dir_all(folder).map_err(|source| StoreError::Write { path: folder.to_path_buf(), source })?;
         let path = folder.join(DATABASE);
         let at = |source| StoreError::Database { path: path.clone(), source };
         let mut writer = Connection::open(&path).map_err(at)?;
@@ -351,6 +352,3 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     }
     transaction.commit().map_err(at)
 }
-
-
-

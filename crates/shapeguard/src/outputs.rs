@@ -187,12 +187,9 @@ impl ScanRecord {
     fn with_defects(self, scan: &Scan, inspection: &Inspection, detector: Option<&Detector>) -> Self {
         match detector.and_then(|detector| detector.defects(scan, inspection)) {
             None => self,
-            Some(defects) => Self {
-                shares: defects.shares,
-                region_level: Some(defects.level),
-                regions: defects.regions,
-                ..self
-            },
+            Some(defects) => {
+                Self { shares: defects.shares, region_level: Some(defects.level), regions: defects.regions, ..self }
+            }
         }
     }
 

@@ -73,7 +73,9 @@ fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
     let refused = |message: &str| Err(ApiError::new(StatusCode::FORBIDDEN, "foreign-origin", message));
     let host = text(header::HOST);
     if host.is_some_and(|host| !is_loopback(host)) {
-        return refused("this station has no tokens and answers to localhost alone; add a token to reach it by another name");
+        return refused(
+            "this station has no tokens and answers to localhost alone; add a token to reach it by another name",
+        );
     }
     let origin = text(header::ORIGIN).and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
     if text(header::ORIGIN).is_some() && origin != host {
@@ -98,9 +100,8 @@ mod tests {
     #[test]
     fn only_pages_of_this_machine_are_let_in_without_tokens() {
         let check = |pairs: &[(&'static str, &str)]| {
-            let headers = pairs.iter().map(|(name, value)| {
-                (axum::http::HeaderName::from_static(name), value.parse().unwrap())
-            });
+            let headers =
+                pairs.iter().map(|(name, value)| (axum::http::HeaderName::from_static(name), value.parse().unwrap()));
             check_origin(&headers.collect()).is_ok()
         };
         assert!(check(&[]));

@@ -15,8 +15,20 @@ use crate::time::to_rfc3339;
 
 /// The columns of both tables.
 pub const CSV_COLUMNS: [&str; 14] = [
-    "id", "received_at", "model", "model_sha256", "category", "serial", "verdict", "score", "threshold", "p_value",
-    "reason", "warnings", "regions", "feedback",
+    "id",
+    "received_at",
+    "model",
+    "model_sha256",
+    "category",
+    "serial",
+    "verdict",
+    "score",
+    "threshold",
+    "p_value",
+    "reason",
+    "warnings",
+    "regions",
+    "feedback",
 ];
 /// Rows that are in memory at a time.
 const ROWS_PER_GROUP: usize = 10_000;
@@ -50,9 +62,19 @@ pub fn export_csv(store: &Store, filter: &Filter, out: impl Write) -> Result<usi
     store.each_inspection(filter, |s| {
         rows += 1;
         let fields = [
-            s.id, to_rfc3339(s.received_ms), s.model, s.model_sha256, s.category.unwrap_or_default(),
-            s.serial.unwrap_or_default(), s.verdict.to_string(), single(s.score), single(s.threshold),
-            number(s.p_value), s.reason.unwrap_or_default(), s.warnings.to_string(), s.regions.to_string(),
+            s.id,
+            to_rfc3339(s.received_ms),
+            s.model,
+            s.model_sha256,
+            s.category.unwrap_or_default(),
+            s.serial.unwrap_or_default(),
+            s.verdict.to_string(),
+            single(s.score),
+            single(s.threshold),
+            number(s.p_value),
+            s.reason.unwrap_or_default(),
+            s.warnings.to_string(),
+            s.regions.to_string(),
             s.feedback.map_or_else(String::new, |kind| kind.name().to_owned()),
         ];
         writer.write_record(fields).map_err(ExportError::from)

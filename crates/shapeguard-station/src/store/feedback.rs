@@ -122,18 +122,18 @@ impl Store {
         })
     }
 
-    /// All scores of a model that operators spoke of, with what the parts really are.
+    /// All scores of a model's version that operators spoke of, with what the parts really are.
     ///
     /// # Errors
     /// If the database fails.
-    pub fn judgements(&self, model: &str) -> Result<Vec<Judgement>, StoreError> {
+    pub fn judgements(&self, model: &str, model_sha256: &str) -> Result<Vec<Judgement>, StoreError> {
         self.read(|connection| {
             connection
                 .prepare_cached(
                     "SELECT category, score, verdict, feedback FROM inspections
-                     WHERE model = ? AND feedback IS NOT NULL AND score IS NOT NULL AND category IS NOT NULL ORDER BY n",
+                     WHERE model = ? AND model_sha256 = ? AND feedback IS NOT NULL AND score IS NOT NULL AND category IS NOT NULL ORDER BY n",
                 )?
-                .query_map([model], |row| {
+                .query_map([model, model_sha256], |row| {
                     let (verdict, kind): (String, String) = (row.get(2)?, row.get(3)?);
                     let kind = FeedbackKind::of(&kind).unwrap_or(FeedbackKind::Confirmed);
                     let was_good = verdict == RecordVerdict::Good.to_string();

@@ -227,7 +227,8 @@ impl Store {
         let role = |name: &str| {
             FileRole::of(name).ok_or_else(|| self.damaged_row(format!("a file of the unknown role {name:?}")))
         };
-        let files = files.into_iter().map(|(name, sha256)| Ok((role(&name)?, sha256))).collect::<Result<_, StoreError>>()?;
+        let files =
+            files.into_iter().map(|(name, sha256)| Ok((role(&name)?, sha256))).collect::<Result<_, StoreError>>()?;
         Ok(StoredInspection { summary, record, files })
     }
 
@@ -250,7 +251,9 @@ impl Store {
         values.push(Value::Integer(limit as i64 + 1));
         let mut inspections = self.read(|connection| {
             connection
-                .prepare_cached(&format!("SELECT {COLUMNS} FROM inspections WHERE {condition} ORDER BY n DESC LIMIT ?"))?
+                .prepare_cached(&format!(
+                    "SELECT {COLUMNS} FROM inspections WHERE {condition} ORDER BY n DESC LIMIT ?"
+                ))?
                 .query_map(params_from_iter(values), summary)?
                 .collect::<Result<Vec<_>, _>>()
         })?;

@@ -135,7 +135,9 @@ impl Store {
         let previous = self.previous_version(name)?;
         self.write(|transaction| {
             let refused = || StoreError::Refused {
-                message: format!("another version of {name} was activated meanwhile; look at its versions and try again"),
+                message: format!(
+                    "another version of {name} was activated meanwhile; look at its versions and try again"
+                ),
             };
             let (n, _) = active(transaction, name)?.ok_or_else(refused)?;
             if previous != expected {
@@ -198,7 +200,9 @@ impl Store {
 /// The activation that counts, and its version.
 fn active(connection: &Connection, name: &str) -> rusqlite::Result<Option<(i64, String)>> {
     connection
-        .prepare_cached("SELECT n, sha256 FROM activations WHERE name = ? AND undone_ms IS NULL ORDER BY n DESC LIMIT 1")?
+        .prepare_cached(
+            "SELECT n, sha256 FROM activations WHERE name = ? AND undone_ms IS NULL ORDER BY n DESC LIMIT 1",
+        )?
         .query_row([name], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()
 }

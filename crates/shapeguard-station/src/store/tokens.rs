@@ -69,9 +69,11 @@ impl Store {
         let token = format!("{PREFIX}{}{}", random[0].simple(), random[1].simple());
         self.write(|transaction| {
             let exists: bool =
-                transaction.query_row("SELECT EXISTS (SELECT 1 FROM tokens WHERE name = ?)", [name], |row| row.get(0))?;
+                transaction
+                    .query_row("SELECT EXISTS (SELECT 1 FROM tokens WHERE name = ?)", [name], |row| row.get(0))?;
             if exists {
-                let message = format!("there is a token called {name:?} already; revoke it first, or choose another name");
+                let message =
+                    format!("there is a token called {name:?} already; revoke it first, or choose another name");
                 Err(StoreError::Refused { message })?;
             }
             transaction.execute(

@@ -51,8 +51,7 @@ impl Store {
                      WHERE folder = ? AND delivered = 0 ORDER BY n",
                 )?
                 .query_map([folder], |row| {
-                    let watched =
-                        Watched { folder: folder.to_owned(), cloud: row.get(0)?, fingerprint: row.get(1)? };
+                    let watched = Watched { folder: folder.to_owned(), cloud: row.get(0)?, fingerprint: row.get(1)? };
                     Ok((watched, row.get(2)?))
                 })?
                 .collect()

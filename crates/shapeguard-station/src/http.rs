@@ -1,0 +1,274 @@
+//! The server: maps requests to the station and its answers to statuses (docs/station.md, "Interface"). What it does is in
+//! [`crate::station`], [`crate::queue`], [`crate::shelf`], [`crate::fits`] and [`crate::store`].
+
+mod auth;
+mod error;
+mod events;
+mod fits;
+mod inspections;
+mod models;
+mod page;
+mod status;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub use error::{ApiError, ErrorBody};
+
+use crate::fits::Fits;
+use crate::queue::Queue;
+use crate::station::Station;
+use crate::store::{Retention, StoreError};
+
+/// Largest model file that is taken; a model of 300 good scans has some 250 MB.
+const LARGEST_MODEL_BYTES: usize = 2 << 30;
+/// How often old inspections are let go.
+const RETENTION_PERIOD: Duration = Duration::from_secs(60);
+/// What the page may do: nothing but what it brought with it.
+const CONTENT_SECURITY: &str = "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; object-src 'none'";
+
+/// How a server is run.
+#[derive(Clone, Copy, Debug)]
+pub struct ServeOptions {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Inspections at the same time.
+    pub workers: usize,
+    /// Inspections that may wait.
+    pub queue: usize,
+    /// Largest request with a scan, bytes.
+    pub largest_scan_bytes: usize,
+    /// Most pixels of a scan.
+    pub max_pixels: usize,
+    /// Longest time of a request.
+    pub timeout: Duration,
+    /// What is kept.
+    pub retention: Retention,
+}
+
+/// Why a server does not start or ends.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// Others could reach it, and anybody may do anything.
+    #[error(
+        "{address}: other machines could reach the station there, and it has no tokens; make one with `shapeguard token add NAME --role manage --data DIR`, or listen on 127.0.0.1"
+    )]
+    NoTokens {
+        /// Where it was to listen.
+        address: IpAddr,
+    },
+    /// It cannot listen.
+    #[error("{address}: cannot listen there: {source}; choose another address or port with --listen")]
+    Listen {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// The operating system fails it.
+    #[error("the server failed: {0}")]
+    Io(#[from] std::io::Error),
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What every request can reach.
+pub(crate) struct App {
+    pub(crate) station: Arc<Station>,
+    pub(crate) queue: Queue,
+    pub(crate) fits: Arc<Fits>,
+    pub(crate) options: ServeOptions,
+    /// Whether requests need a token. Asked once: making the first token while the server runs must not lock anybody out
+    /// half-way, and revoking the last one must not open it.
+    pub(crate) has_tokens: bool,
+    pub(crate) started_ms: i64,
+}
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Shapeguard inspection station",
+    description = "Inspects scans of manufactured parts, remembers every part, manages models. Errors have the body ErrorBody. With tokens, every request under /v1 needs `Authorization: Bearer TOKEN`."
+))]
+struct Description;
+
+/// A server that listens.
+#[derive(Debug)]
+pub struct Server {
+    listener: tokio::net::TcpListener,
+    app: Arc<App>,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Listens, and starts the workers.
+    ///
+    /// # Errors
+    /// If it cannot listen, or others could reach it without a token.
+    pub async fn bind(station: Arc<Station>, options: ServeOptions) -> Result<Self, ServeError> {
+        let has_tokens = !station.store.tokens()?.is_empty();
+        if !has_tokens && !options.address.ip().is_loopback() {
+            return Err(ServeError::NoTokens { address: options.address.ip() });
+        }
+        let listener = tokio::net::TcpListener::bind(options.address)
+            .await
+            .map_err(|source| ServeError::Listen { address: options.address, source })?;
+        let queue = Queue::start(&station, options.workers, options.queue);
+        let fits = Arc::new(Fits::new(Arc::clone(&station)));
+        let started_ms = crate::time::now_ms();
+        Ok(Self { listener, app: Arc::new(App { station, queue, fits, options, has_tokens, started_ms }) })
+    }
+
+    /// Where it listens: the port that the operating system chose, if none was named.
+    ///
+    /// # Errors
+    /// If the operating system does not say.
+    pub fn address(&self) -> Result<SocketAddr, ServeError> {
+        Ok(self.listener.local_addr()?)
+    }
+
+    /// Serves until `stop` ends; then answers what was taken and takes nothing more.
+    ///
+    /// # Errors
+    /// If the operating system fails it.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
+        let Self { listener, app } = self;
+        let housekeeping = tokio::spawn(keep_house(Arc::clone(&app)));
+        let station = Arc::clone(&app.station);
+        let stop = async move {
+            stop.await;
+            // Streams of events would hold the end up for ever.
+            station.tell(crate::station::Event::Stopping);
+        };
+        axum::serve(listener, router(&app)).with_graceful_shutdown(stop).await?;
+        housekeeping.abort();
+        // Requests are answered by now; what was taken for those whose senders left is finished too.
+        let finish = Arc::clone(&app);
+        tokio::task::spawn_blocking(move || finish.queue.stop()).await.map_err(std::io::Error::other)?;
+        Ok(())
+    }
+}
+
+/// Lets old inspections go, and removes leftovers.
+async fn keep_house(app: Arc<App>) {
+    loop {
+        let (station, retention) = (Arc::clone(&app.station), app.options.retention);
+        let done = tokio::task::spawn_blocking(move || {
+            let store = &station.store;
+            store.forget(retention, crate::time::now_ms())?;
+            store.sweep(std::time::SystemTime::now())
+        });
+        match done.await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::error!("letting old inspections go: {error}"),
+            Err(error) => tracing::error!("letting old inspections go: {error}"),
+        }
+        tokio::time::sleep(RETENTION_PERIOD).await;
+    }
+}
+
+/// The description of the interface, as OpenAPI.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    api(&ServeLimits { scan: 0, model: 0 }).split_for_parts().1
+}
+
+struct ServeLimits {
+    scan: usize,
+    model: usize,
+}
+
+fn api(limits: &ServeLimits) -> OpenApiRouter<Arc<App>> {
+    let scans = OpenApiRouter::new()
+        .routes(routes!(inspections::inspect, inspections::list))
+        .routes(routes!(fits::add_scan))
+        .layer(DefaultBodyLimit::max(limits.scan));
+    let model_files =
+        OpenApiRouter::new().routes(routes!(models::upload, models::get)).layer(DefaultBodyLimit::max(limits.model));
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(status::status))
+        .routes(routes!(inspections::get))
+        .routes(routes!(inspections::add_feedback))
+        .routes(routes!(inspections::thumbnail))
+        .routes(routes!(inspections::image))
+        .routes(routes!(inspections::heat))
+        .routes(routes!(inspections::overlay))
+        .routes(routes!(inspections::map))
+        .routes(routes!(inspections::cloud))
+        .routes(routes!(models::list))
+        .routes(routes!(models::activate))
+        .routes(routes!(models::roll_back))
+        .routes(routes!(models::feedback))
+        .routes(routes!(events::events))
+        .routes(routes!(fits::create, fits::list))
+        .routes(routes!(fits::get, fits::remove))
+        .routes(routes!(fits::start))
+        .merge(scans)
+        .merge(model_files)
+}
+
+fn router(app: &Arc<App>) -> Router {
+    let limits = ServeLimits { scan: app.options.largest_scan_bytes, model: LARGEST_MODEL_BYTES };
+    let (api, description) = api(&limits).split_for_parts();
+    let description = Arc::new(serde_json::to_value(description).unwrap_or_default());
+    let guarded = api
+        .route("/metrics", get(status::metrics))
+        .route("/v1/openapi.json", get(move || async move { axum::Json((*description).clone()) }))
+        .route_layer(from_fn_with_state(Arc::clone(app), auth::authenticate));
+    let header =
+        |name: HeaderName, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
+    let id = HeaderName::from_static("x-request-id");
+    Router::new()
+        .merge(guarded)
+        .route("/health/live", get(|| async { "live" }))
+        .route("/health/ready", get(status::ready))
+        .fallback(page::file)
+        .layer(from_fn_with_state(Arc::clone(app), observe))
+        .layer(CatchPanicLayer::custom(|_| ApiError::internal("a request panicked").into_response()))
+        .layer(header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY))
+        .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(header(header::REFERRER_POLICY, "no-referrer"))
+        .layer(header(header::X_FRAME_OPTIONS, "DENY"))
+        .layer(header(HeaderName::from_static("cross-origin-resource-policy"), "same-origin"))
+        .layer(PropagateRequestIdLayer::new(id.clone()))
+        .layer(SetRequestIdLayer::new(id, MakeRequestUuid))
+        .with_state(Arc::clone(app))
+}
+
+/// Logs and counts every request.
+async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    // The route, not the address: names in it would make endless counters.
+    let route = request.extensions().get::<MatchedPath>().map_or("page", MatchedPath::as_str).to_owned();
+    let id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok()).map(str::to_owned);
+    let method = request.method().to_string();
+    let response = next.run(request).await;
+    let (status, time) = (response.status().as_u16(), start.elapsed());
+    app.station.measures.requested(&route, &method, status, time);
+    tracing::info!(request = id, route, method, status, seconds = time.as_secs_f64(), "request");
+    response
+}
+
+/// Runs what waits for the disk or computes long beside the threads that answer.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::internal(&error.to_string()))
+}
