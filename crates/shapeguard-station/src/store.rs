@@ -352,3 +352,6 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     }
     transaction.commit().map_err(at)
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,4 +10,5 @@ mod device;
 mod help;
 mod reproduce;
 mod several;
+mod station;
 mod whole_way;
