@@ -117,6 +117,15 @@ pub(super) async fn judge(app: &App, request: InspectionRequest) -> Result<(Reco
 }
 
 async fn read_form(app: &App, mut form: Multipart, received_ms: i64) -> Result<InspectionRequest, ApiError> {
+    let request = read_fields(app, &mut form, received_ms).await;
+    if request.is_err() {
+        // Who is still sending would see a broken connection in place of what is wrong.
+        while let Ok(Some(_)) = form.next_field().await {}
+    }
+    request
+}
+
+async fn read_fields(app: &App, form: &mut Multipart, received_ms: i64) -> Result<InspectionRequest, ApiError> {
     let mut files: BTreeMap<&'static str, UploadedFile> = BTreeMap::new();
     let mut texts: BTreeMap<String, String> = BTreeMap::new();
     let mut meta = BTreeMap::new();
