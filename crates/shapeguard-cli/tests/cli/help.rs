@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::support::{command, run, shapeguard};
 
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 21] = [
     &[],
     &["demo"],
     &["simulate"],
