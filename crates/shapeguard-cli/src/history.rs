@@ -1,6 +1,6 @@
 //! `shapeguard history`: what a station remembers, as a list, as tables for other programs, and whether it is whole.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use shapeguard::outputs::RecordVerdict;
@@ -168,7 +168,7 @@ pub fn run(args: &HistoryArgs, bars: &Bars) -> Result<()> {
     }
 }
 
-fn export(which: &Which, out: &PathBuf, force: bool) -> Result<()> {
+fn export(which: &Which, out: &Path, force: bool) -> Result<()> {
     let extension = out.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     if !["csv", "parquet"].contains(&extension.as_str()) {
         bail!("--out {}: expected a file *.csv or *.parquet", out.display());
