@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use shapeguard::outputs::RecordVerdict;
 use shapeguard_data::{DataError, atomic_write};
-use shapeguard_station::record::SummaryView;
 use shapeguard_station::store::{FeedbackKind, Filter, Store, StoreOptions, export_csv, export_parquet};
 use shapeguard_station::time::{parse_rfc3339, to_rfc3339};
+use shapeguard_station::views::SummaryView;
 
 use crate::output::{self, counted};
 use crate::progress::Bars;

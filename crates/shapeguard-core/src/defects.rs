@@ -98,7 +98,7 @@ impl Defects {
         }
         found.sort_by(|a, b| b.peak.total_cmp(&a.peak).then(a.label.cmp(&b.label)));
         let most = if is_weak { 1 } else { MOST_REGIONS };
-        let on_scan = OnScan::new(&labels, frame);
+        let on_scan = OnScan::new(&labels, frame, cloud, found.len());
         let mut together = Found::default();
         let mut regions = Vec::new();
         for one in &found {
@@ -142,58 +142,78 @@ impl Found {
     }
 }
 
-/// Which region each pixel of a scan belongs to.
+/// Where the regions lie on a scan.
 struct OnScan {
+    /// Which region each pixel belongs to.
     labels: Grid<u32>,
+    /// What is summed over each region's pixels; `None` of those that have none.
+    footprints: Vec<Option<Footprint>>,
+}
+
+/// What is summed over a region's pixels of the scan.
+#[derive(Clone)]
+struct Footprint {
+    window: Window,
+    pixels: usize,
+    rows: usize,
+    cols: usize,
+    points: usize,
+    point: [f64; 3],
 }
 
 impl OnScan {
-    fn new(labels: &Grid<u32>, frame: MapFrame) -> Self {
+    fn new(labels: &Grid<u32>, frame: MapFrame, cloud: &OrganizedCloud, regions: usize) -> Self {
         let side = labels.size().rows;
         // The map's pixel that covers the middle of the scan's.
         let on_map =
             |pixel: usize, offset: usize| (((2 * (pixel + offset) + 1) * side) / (2 * frame.square_side)).min(side - 1);
         let cols: Vec<usize> = (0..frame.source_size.cols).map(|col| on_map(col, frame.offset.1)).collect();
-        let labels = Grid::from_fn(frame.source_size, |row, col| labels[(on_map(row, frame.offset.0), cols[col])]);
-        Self { labels }
+        let mut footprints = vec![None; regions];
+        let labels = Grid::from_fn(frame.source_size, |row, col| {
+            let label = labels[(on_map(row, frame.offset.0), cols[col])];
+            if label > 0 {
+                let at = Window { top: row, left: col, bottom: row, right: col };
+                let none = Footprint { window: at, pixels: 0, rows: 0, cols: 0, points: 0, point: [0.0; 3] };
+                let point = cloud.valid()[(row, col)].then(|| cloud.points_m()[(row, col)]);
+                footprints[label as usize - 1].get_or_insert(none).add(row, col, point);
+            }
+            label
+        });
+        Self { labels, footprints }
     }
 
     fn describe(&self, found: &Found, cloud: &OrganizedCloud) -> Option<DefectRegion> {
-        let size = self.labels.size();
-        let (mut top, mut left, mut bottom, mut right) = (size.rows, size.cols, 0, 0);
-        let (mut pixels, mut row_sum, mut col_sum) = (0usize, 0usize, 0usize);
-        let (mut points, mut point_sum) = (0usize, [0f64; 3]);
-        for row in 0..size.rows {
-            for (col, _) in self.labels.row(row).iter().enumerate().filter(|(_, label)| **label == found.label) {
-                (top, bottom) = (top.min(row), bottom.max(row));
-                (left, right) = (left.min(col), right.max(col));
-                (pixels, row_sum, col_sum) = (pixels + 1, row_sum + row, col_sum + col);
-                if cloud.valid()[(row, col)] {
-                    points += 1;
-                    for (sum, x) in point_sum.iter_mut().zip(cloud.points_m()[(row, col)]) {
-                        *sum += f64::from(x);
-                    }
-                }
-            }
-        }
-        if pixels == 0 {
-            return None;
-        }
-        let window = Window { top, left, bottom, right };
+        let Footprint { window, pixels, rows, cols, points, point } =
+            self.footprints[found.label as usize - 1].as_ref()?;
         let is_inside = |row: usize, col: usize| self.labels[(row, col)] == found.label;
         Some(DefectRegion {
-            row: row_sum as f32 / pixels as f32,
-            col: col_sum as f32 / pixels as f32,
-            top,
-            left,
-            bottom,
-            right,
-            pixels,
-            xyz_m: (points > 0).then(|| point_sum.map(|sum| (sum / points as f64) as f32)),
-            area_mm2: surface_m2(cloud, window, is_inside).map(|area| (area * MM2_PER_M2) as f32),
+            row: *rows as f32 / *pixels as f32,
+            col: *cols as f32 / *pixels as f32,
+            top: window.top,
+            left: window.left,
+            bottom: window.bottom,
+            right: window.right,
+            pixels: *pixels,
+            xyz_m: (*points > 0).then(|| point.map(|sum| (sum / *points as f64) as f32)),
+            area_mm2: surface_m2(cloud, *window, is_inside).map(|area| (area * MM2_PER_M2) as f32),
             peak: found.peak,
             shares: found.shares(),
         })
+    }
+}
+
+impl Footprint {
+    fn add(&mut self, row: usize, col: usize, point: Option<[f32; 3]>) {
+        let window = &mut self.window;
+        (window.top, window.bottom) = (window.top.min(row), window.bottom.max(row));
+        (window.left, window.right) = (window.left.min(col), window.right.max(col));
+        (self.pixels, self.rows, self.cols) = (self.pixels + 1, self.rows + row, self.cols + col);
+        if let Some(point) = point {
+            self.points += 1;
+            for (sum, x) in self.point.iter_mut().zip(point) {
+                *sum += f64::from(x);
+            }
+        }
     }
 }
 

@@ -5,18 +5,19 @@
 //! interrupts is begun again by whoever wants it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use shapeguard::detector::UnusableScan;
 use shapeguard::experts::Experts;
 use shapeguard::model_file::save;
-use shapeguard::{Detector, FitError, FitInputs, FittedCategory, LoadedScan, presets};
+use shapeguard::{Detector, FitInputs, FittedCategory, LoadedScan, presets};
 use shapeguard_core::calibration::Threshold;
 use shapeguard_core::seams::Progress;
 use shapeguard_core::settings::Settings;
-use shapeguard_data::{DataError, ReadOptions, ScanSource, read_scan};
+use shapeguard_data::{DataError, NamedBytes, ReadOptions, ScanBytes, ScanSource, decode_scan};
 use tempfile::TempDir;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -24,14 +25,19 @@ use uuid::Uuid;
 use crate::models_view::CategoryView;
 use crate::shelf::check_name;
 use crate::station::{Event, Station, UploadedFile};
-use crate::store::VersionOrigin;
+use crate::store::{StoreError, VersionOrigin};
+use crate::time::now_ms;
 
-/// Fits that are kept in memory; the oldest ended one makes room.
+/// The folder of scans in the data folder.
+const FOLDER: &str = "fits";
+/// Fits that are kept; the oldest that ended or was forgotten makes room. More than a person follows.
 const MOST_FITS: usize = 20;
-/// Scans of one fit.
+/// Scans of one fit: twice what was measured in fitting (docs/performance.md).
 pub const MOST_SCANS: usize = 2000;
-/// Longest name of a scan.
+/// Longest name of a scan, bytes: a file's name with its folder.
 const LONGEST_SCAN_NAME: usize = 200;
+/// A fit that nobody adds scans to for so long is forgotten, milliseconds: its page was closed.
+const FORGOTTEN_AFTER_MS: i64 = 3_600_000;
 
 /// How far a fit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -137,6 +143,9 @@ pub enum FitsError {
         /// Why, and what can be done.
         message: String,
     },
+    /// The disk is full.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Its scans cannot be kept.
     #[error("the scan cannot be kept: {source}; check the room on the disk")]
     Disk {
@@ -156,7 +165,18 @@ struct Fit {
     /// By name; numbered, so that no name reaches the file system.
     scans: BTreeMap<String, ScanSource>,
     files: usize,
+    touched_ms: i64,
     stop: Arc<AtomicBool>,
+}
+
+impl Fit {
+    fn makes_room(&self, now_ms: i64) -> bool {
+        match self.view.state {
+            FitState::Done | FitState::Failed | FitState::Stopped => true,
+            FitState::Collecting => now_ms - self.touched_ms > FORGOTTEN_AFTER_MS,
+            FitState::Waiting | FitState::Fitting => false,
+        }
+    }
 }
 
 /// The fits of a station.
@@ -174,9 +194,17 @@ impl std::fmt::Debug for Fits {
 }
 
 impl Fits {
-    /// None yet.
-    pub fn new(station: Arc<Station>) -> Self {
-        Self { station, fits: Mutex::default(), turn: Mutex::default() }
+    /// None yet; what a station that was killed left of its own is removed.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub fn new(station: Arc<Station>) -> std::io::Result<Self> {
+        let folder = station.store.folder().join(FOLDER);
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => std::fs::create_dir_all(&folder)?,
+        }
+        Ok(Self { station, fits: Mutex::default(), turn: Mutex::default() })
     }
 
     fn fits(&self) -> MutexGuard<'_, Vec<Fit>> {
@@ -197,14 +225,12 @@ impl Fits {
         let mut settings = presets::load(&new.preset).map_err(|error| refused(error.to_string()))?;
         settings.threshold.false_reject_rate = new.false_reject_rate;
         presets::check(&settings).map_err(refused)?;
-        let folder = self.station.store.folder().join("fits");
-        let folder = std::fs::create_dir_all(&folder)
-            .and_then(|()| TempDir::new_in(&folder))
-            .map_err(|source| FitsError::Disk { source })?;
+        let folder =
+            TempDir::new_in(self.station.store.folder().join(FOLDER)).map_err(|source| FitsError::Disk { source })?;
+        let touched_ms = now_ms();
         let mut fits = self.fits();
         if fits.len() >= MOST_FITS {
-            let ended = |fit: &Fit| matches!(fit.view.state, FitState::Done | FitState::Failed | FitState::Stopped);
-            let oldest = fits.iter().position(ended);
+            let oldest = fits.iter().position(|fit| fit.makes_room(touched_ms));
             fits.remove(oldest.ok_or_else(|| refused("too many fits are under way; finish or remove one"))?);
         }
         let view = FitView {
@@ -222,7 +248,15 @@ impl Fits {
             result: None,
             skipped: Vec::new(),
         };
-        fits.push(Fit { view: view.clone(), settings, folder, scans: BTreeMap::new(), files: 0, stop: Arc::default() });
+        fits.push(Fit {
+            view: view.clone(),
+            settings,
+            folder,
+            scans: BTreeMap::new(),
+            files: 0,
+            touched_ms,
+            stop: Arc::default(),
+        });
         Ok(view)
     }
 
@@ -260,6 +294,7 @@ impl Fits {
             return Err(refused(format!("a scan's name has 1 to {LONGEST_SCAN_NAME} bytes, found {}", name.len())));
         }
         let disk = |source| FitsError::Disk { source };
+        self.station.store.check_room((cloud.bytes.len() + rgb.map_or(0, |file| file.bytes.len())) as u64)?;
         // The files are written without holding everybody else up.
         let (number, folder) = self.with(id, |fit| {
             if fit.view.state != FitState::Collecting {
@@ -269,6 +304,7 @@ impl Fits {
                 return Err(refused(format!("a fit takes at most {MOST_SCANS} scans")));
             }
             fit.files += 1;
+            fit.touched_ms = now_ms();
             Ok((fit.files, fit.folder.path().to_path_buf()))
         })?;
         let write = |file: &UploadedFile, role: &str| -> Result<PathBuf, FitsError> {
@@ -326,13 +362,9 @@ impl Fits {
     pub fn remove(&self, id: &str) -> Result<(), FitsError> {
         let mut fits = self.fits();
         let at = fits.iter().position(|fit| fit.view.id == id);
-        let fit = &mut fits[at.ok_or_else(|| FitsError::Unknown { id: id.to_owned() })?];
+        let fit = fits.remove(at.ok_or_else(|| FitsError::Unknown { id: id.to_owned() })?);
         fit.stop.store(true, Ordering::Relaxed);
-        fit.view.state = FitState::Stopped;
-        self.station.tell(Event::Fit(Box::new(fit.view.clone())));
-        if let Some(at) = at {
-            fits.remove(at);
-        }
+        self.station.tell(Event::Fit(Box::new(FitView { state: FitState::Stopped, ..fit.view })));
         Ok(())
     }
 
@@ -382,21 +414,26 @@ impl Fits {
         let experts = Experts::from_settings(&settings.experts).map_err(|error| error.to_string())?;
         let progress = Steps { fits: self, id, done: AtomicUsize::new(0) };
         let options = ReadOptions::default();
-        let load = |(_, source): &(String, ScanSource)| -> Result<LoadedScan, DataError> {
+        let load = |(name, source): &(String, ScanSource)| -> Result<LoadedScan, DataError> {
+            let path = Path::new(name);
+            let fail = |source| DataError::Read { path: path.to_path_buf(), source };
             if stop.load(Ordering::Relaxed) {
-                let path = source.cloud.clone();
-                let source = std::io::Error::new(std::io::ErrorKind::Interrupted, "the fit was stopped");
-                return Err(DataError::Read { path, source });
+                return Err(fail(std::io::Error::new(std::io::ErrorKind::Interrupted, "the fit was stopped")));
             }
-            Ok(LoadedScan { scan: read_scan(source, &options)?, mask: None })
+            // Read here, so that messages have the scan's own name.
+            let cloud = std::fs::read(&source.cloud).map_err(fail)?;
+            let rgb = source.rgb.as_ref().map(std::fs::read).transpose().map_err(fail)?;
+            let named = |bytes| NamedBytes { name: path, bytes };
+            let files = ScanBytes { cloud: named(&cloud), rgb: rgb.as_deref().map(named), intrinsics: None };
+            Ok(LoadedScan { scan: decode_scan(&files, &options)?, mask: None })
         };
         let inputs = FitInputs { name: model, train: scans, validation: &[], skip_unusable: true };
         let FittedCategory { detector, unusable, .. } =
             Detector::fit_category(inputs, load, |(name, _)| name.clone(), settings, experts, &progress)
-                .map_err(|error: FitError| with_names(&error.to_string(), scans))?;
-        let skipped = unusable.iter().map(|line| Skipped::of(&with_names(line, scans))).collect();
+                .map_err(|error| error.to_string())?;
+        let skipped = unusable.into_iter().map(Skipped::from).collect();
         let category = CategoryView::of(&detector);
-        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let folder = TempDir::new_in(self.station.store.folder().join(FOLDER)).map_err(|error| error.to_string())?;
         let path = folder.path().join("model");
         save(&detector, &path, false).map_err(|error| error.to_string())?;
         let bytes = std::fs::read(&path).map_err(|error| error.to_string())?;
@@ -409,24 +446,10 @@ impl Fits {
     }
 }
 
-impl Skipped {
-    /// Of a message that begins with the scan's name.
-    fn of(line: &str) -> Self {
-        let (scan, reason) = line.split_once(": ").unwrap_or(("", line));
-        Self { scan: scan.to_owned(), reason: reason.to_owned() }
+impl From<UnusableScan> for Skipped {
+    fn from(scan: UnusableScan) -> Self {
+        Self { scan: scan.name, reason: scan.reason }
     }
-}
-
-/// A message with the scans' own names in place of those of the files that they were put into.
-fn with_names(message: &str, scans: &[(String, ScanSource)]) -> String {
-    let mut text = message.to_owned();
-    for (name, source) in scans {
-        text = text.replace(&*source.cloud.to_string_lossy(), name);
-        if let Some(rgb) = &source.rgb {
-            text = text.replace(&*rgb.to_string_lossy(), name);
-        }
-    }
-    text
 }
 
 /// Shows the steps of a fit.

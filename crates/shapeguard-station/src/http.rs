@@ -10,7 +10,9 @@ mod models;
 mod page;
 mod status;
 
+use std::fs::{File, TryLockError};
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,8 +38,12 @@ use crate::store::{Retention, StoreError};
 
 /// Largest model file that is taken; a model of 300 good scans has some 250 MB.
 const LARGEST_MODEL_BYTES: usize = 2 << 30;
-/// How often old inspections are let go.
+/// The file in the data folder that a running server locks.
+const LOCK: &str = "server.lock";
+/// How often old inspections are let go: a minute's inspections are few.
 const RETENTION_PERIOD: Duration = Duration::from_secs(60);
+/// How often leftovers are looked for, in periods of the above: it lists all files, and leftovers are rare.
+const SWEEP_EVERY: usize = 60;
 /// What the page may do: nothing but what it brought with it.
 const CONTENT_SECURITY: &str = "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; object-src 'none'";
 
@@ -80,6 +86,12 @@ pub enum ServeError {
         /// What the operating system says.
         source: std::io::Error,
     },
+    /// Another server uses the data.
+    #[error("{folder}: another station uses this folder; stop it first, or choose another --data")]
+    InUse {
+        /// The data folder.
+        folder: PathBuf,
+    },
     /// The operating system fails it.
     #[error("the server failed: {0}")]
     Io(#[from] std::io::Error),
@@ -98,6 +110,8 @@ pub(crate) struct App {
     /// half-way, and revoking the last one must not open it.
     pub(crate) has_tokens: bool,
     pub(crate) started_ms: i64,
+    /// Held as long as the server runs.
+    _lock: File,
 }
 
 #[derive(OpenApi)]
@@ -133,10 +147,11 @@ impl Server {
         let listener = tokio::net::TcpListener::bind(options.address)
             .await
             .map_err(|source| ServeError::Listen { address: options.address, source })?;
+        let lock = lock(station.store.folder())?;
         let queue = Queue::start(&station, options.workers, options.queue);
-        let fits = Arc::new(Fits::new(Arc::clone(&station)));
+        let fits = Arc::new(Fits::new(Arc::clone(&station))?);
         let started_ms = crate::time::now_ms();
-        Ok(Self { listener, app: Arc::new(App { station, queue, fits, options, has_tokens, started_ms }) })
+        Ok(Self { listener, app: Arc::new(App { station, queue, fits, options, has_tokens, started_ms, _lock: lock }) })
     }
 
     /// Where it listens: the port that the operating system chose, if none was named.
@@ -169,14 +184,24 @@ impl Server {
     }
 }
 
+/// Makes sure that no other server has other models active over the same data.
+fn lock(folder: &Path) -> Result<File, ServeError> {
+    let file = File::create(folder.join(LOCK))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(ServeError::InUse { folder: folder.to_path_buf() }),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
 /// Lets old inspections go, and removes leftovers.
 async fn keep_house(app: Arc<App>) {
-    loop {
+    for period in 0.. {
         let (station, retention) = (Arc::clone(&app.station), app.options.retention);
         let done = tokio::task::spawn_blocking(move || {
             let store = &station.store;
             store.forget(retention, crate::time::now_ms())?;
-            store.sweep(std::time::SystemTime::now())
+            if period % SWEEP_EVERY == 0 { store.sweep(std::time::SystemTime::now()) } else { Ok(0) }
         });
         match done.await {
             Ok(Ok(_)) => {}

@@ -15,6 +15,7 @@ pub mod station;
 pub mod store;
 pub mod thumbnail;
 pub mod time;
+pub mod views;
 
 use sha2::{Digest, Sha256};
 

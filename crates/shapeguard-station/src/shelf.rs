@@ -16,7 +16,7 @@ use crate::time::now_ms;
 pub const MODEL_EXTENSION: &str = "shapeguard";
 /// The name that means: whichever model routes scans to their categories.
 pub const AUTO: &str = "auto";
-/// Longest name of a model.
+/// Longest name of a model: it stands in addresses, tables and the names of files.
 const LONGEST_NAME: usize = 64;
 
 /// Brings a loaded model to the device that it runs on.
@@ -234,18 +234,22 @@ impl Shelf {
 
     /// Loads a version that the store keeps.
     fn load(&self, name: &str, sha256: &str) -> Result<LoadedModel, ShelfError> {
-        let bytes = self.store.file(sha256)?;
-        let model = self.validate(name, &bytes)?;
+        let model = self.read(name, &self.store.checked_path(sha256)?)?;
         Ok(LoadedModel { name: name.to_owned(), sha256: sha256.to_owned(), model })
     }
 
-    /// Loads a model from memory, by way of a file that nobody else can reach.
+    /// Loads a model from memory, by way of a file beside those of the store: there is room for large ones.
     fn validate(&self, name: &str, bytes: &[u8]) -> Result<Model, ShelfError> {
         use std::io::Write;
+        let disk = |source| StoreError::Write { path: self.store.folder().to_path_buf(), source };
+        let mut file = tempfile::NamedTempFile::new_in(self.store.folder()).map_err(disk)?;
+        file.write_all(bytes).and_then(|()| file.flush()).map_err(disk)?;
+        self.read(name, file.path())
+    }
+
+    fn read(&self, name: &str, path: &Path) -> Result<Model, ShelfError> {
         let invalid = |reason: String| ShelfError::Invalid { name: name.to_owned(), reason };
-        let mut file = tempfile::NamedTempFile::new().map_err(|error| invalid(error.to_string()))?;
-        file.write_all(bytes).and_then(|()| file.flush()).map_err(|error| invalid(error.to_string()))?;
-        let model = load_model(file.path()).map_err(|error| invalid(without_path(&error, file.path())))?;
+        let model = load_model(path).map_err(|error| invalid(without_path(&error, path)))?;
         (self.place)(model).map_err(invalid)
     }
 }

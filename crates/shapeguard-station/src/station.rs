@@ -1,4 +1,4 @@
-//! One inspection from its files' bytes to what is kept of it; the same for requests and for watched folders.
+//! One inspection from its files' bytes to what is kept of it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,10 +19,10 @@ use crate::maps::pack;
 use crate::measures::Measures;
 use crate::record::{MapPlace, ReadAs, Record, RecordParts};
 use crate::shelf::{LoadedModel, Shelf};
-use crate::store::{FeedbackKind, FileRole, Filter, NewInspection, Store, StoreError, Summary, Watched};
+use crate::store::{FeedbackKind, FileRole, Filter, NewInspection, Store, StoreError, Summary};
 use crate::thumbnail::{Heat, thumbnail};
 
-/// Events that a slow listener may be behind before it misses some.
+/// Events that a slow listener may be behind before it misses some and reads everything again: some seconds of the fastest line.
 const EVENTS_KEPT: usize = 256;
 
 /// A file that came with a request.
@@ -55,8 +55,6 @@ pub struct InspectionRequest {
     pub options: ReadOptions,
     /// When it came, milliseconds since 1970 in UTC.
     pub received_ms: i64,
-    /// Where a watched folder's scan came from.
-    pub watched: Option<Watched>,
 }
 
 /// What happened, for those who look on.
@@ -215,12 +213,8 @@ impl Station {
         // Plain numbers, texts and lists: there is nothing in it that JSON cannot hold.
         let text = serde_json::to_string(record).expect("a record as JSON");
         let started = Instant::now();
-        let summary = self.store.keep(&NewInspection {
-            summary: record.summary(request.received_ms),
-            record: text,
-            files,
-            watched: request.watched.clone(),
-        })?;
+        let summary =
+            self.store.keep(&NewInspection { summary: record.summary(request.received_ms), record: text, files })?;
         self.measures.kept(started.elapsed());
         Ok(summary)
     }
@@ -232,13 +226,18 @@ impl Station {
         }
     }
 
-    /// Goes through a version's last inspections again, oldest first.
+    /// Goes through a version's last inspections again, oldest first. Scans of no category are counted from the start on.
     fn remember_drift(&self, loaded: &LoadedModel) -> Result<(), StoreError> {
-        let filter = Filter { model: Some(loaded.name.clone()), ..Filter::default() };
-        let most = crate::drift::WINDOW * loaded.model.detectors().len().min(10);
-        let page = self.store.inspections(&filter, most)?;
-        for summary in page.inspections.iter().rev().filter(|summary| summary.model_sha256 == loaded.sha256) {
-            self.drift.observe(&observation(loaded, summary));
+        for detector in loaded.model.detectors() {
+            let filter = Filter {
+                model: Some(loaded.name.clone()),
+                category: Some(detector.provenance().name.clone()),
+                ..Filter::default()
+            };
+            let page = self.store.inspections(&filter, crate::drift::WINDOW)?;
+            for summary in page.inspections.iter().rev().filter(|summary| summary.model_sha256 == loaded.sha256) {
+                self.drift.observe(&observation(loaded, summary));
+            }
         }
         Ok(())
     }

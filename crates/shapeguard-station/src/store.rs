@@ -12,7 +12,6 @@ mod models;
 mod retention;
 mod tokens;
 mod verify;
-mod watched;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,7 +28,6 @@ pub use models::{ModelVersion, VersionOrigin};
 pub use retention::{Forgotten, Retention};
 pub use tokens::{Role, TokenInfo};
 pub use verify::{Finding, Verification};
-pub use watched::Watched;
 
 use blobs::Blobs;
 
@@ -228,7 +226,10 @@ impl Store {
     }
 
     /// Makes sure, before anything is written, that the disk has room for it.
-    fn check_room(&self, bytes: u64) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// If it has not.
+    pub fn check_room(&self, bytes: u64) -> Result<(), StoreError> {
         let (free, keep) = (self.free_bytes()?, self.options.keep_free_bytes);
         if free >= keep.saturating_add(bytes) {
             return Ok(());

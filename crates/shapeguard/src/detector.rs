@@ -2,7 +2,7 @@
 
 mod fit;
 
-pub use fit::{FitError, FitInputs, FittedCategory, alignment_choice, check_counts};
+pub use fit::{FitError, FitInputs, FittedCategory, UnusableScan, alignment_choice, check_counts};
 
 use shapeguard_core::alignment::Alignment;
 use shapeguard_core::calibration::Threshold;

@@ -369,3 +369,95 @@ fn asked_to_stop_it_answers_what_it_took() {
     let listed = run!["history", "list", "--data", data.path(), "--json"].json_lines(0);
     assert_eq!(listed.len(), usize::from(answered.is_some()));
 }
+
+#[test]
+fn more_than_may_wait_are_told_to_come_back_and_none_is_lost() {
+    let (models, data) = (models(), tempfile::tempdir().unwrap());
+    let station = Station::start(Some(models.path()), data.path(), &["--workers", "1", "--queue", "1"]);
+    let answers: Vec<Answer> = std::thread::scope(|scope| {
+        let ask = |_| scope.spawn(|| station.inspect("test/good", "000", &[]).unwrap());
+        let asking: Vec<_> = (0..8).map(ask).collect();
+        asking.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let (kept, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 201);
+    assert!(!kept.is_empty() && !refused.is_empty(), "{} kept, {} refused", kept.len(), refused.len());
+    assert!(refused.iter().all(|answer| answer.status == 429 && answer.headers["retry-after"] == "1"));
+    let score = |answer: &Answer| answer.json()["score"].clone();
+    assert!(kept.iter().all(|answer| score(answer) == score(&kept[0])), "the same scan, the same answer");
+    let list = station.get("/v1/inspections").expect(200).json();
+    assert_eq!(list["inspections"].as_array().unwrap().len(), kept.len());
+
+    // A second server would have models of its own active over the same data.
+    let second = run!["serve", "--listen", "127.0.0.1:0", "--data", data.path()].error();
+    assert!(second.contains("another station uses this folder"), "{second}");
+}
+
+#[test]
+fn a_model_is_fitted_on_the_station_and_what_happens_is_told() {
+    let data = tempfile::tempdir().unwrap();
+    let station = Station::start(None, data.path(), &[]);
+    assert_eq!(station.get("/health/ready").status, 503, "no model yet");
+    let json = [("content-type", "application/json")];
+    let wish = |body: &str| station.send("POST", "/v1/fits", &json, body.as_bytes()).unwrap();
+    assert!(wish("{\"model\":\"new\",\"preset\":\"/etc/passwd\"}").error(409).contains("there is no preset"));
+    let fit = wish("{\"model\":\"new\",\"preset\":\"default\",\"false_reject_rate\":0.25}").expect(201).json();
+    assert_eq!((&fit["state"], &fit["scans_needed"]), (&"collecting".into(), &3.into()));
+    let address = format!("/v1/fits/{}", fit["id"].as_str().unwrap());
+    let broken = data.path().join("broken.tiff");
+    std::fs::copy(fixture().cloud("train/good", "000"), &broken).unwrap();
+    truncate(&broken);
+    let add = |name: &str, cloud: &Path, image: &Path| {
+        let mut body = Vec::new();
+        for (part, path) in [("cloud", cloud), ("rgb", image)] {
+            body.extend(
+                format!("--XX\r\ncontent-disposition: form-data; name=\"{part}\"; filename=\"{part}\"\r\n\r\n").bytes(),
+            );
+            body.extend(std::fs::read(path).unwrap());
+            body.extend(b"\r\n");
+        }
+        body.extend(b"--XX--\r\n");
+        let headers = [("content-type", "multipart/form-data; boundary=XX")];
+        station.send("PUT", &format!("{address}/scans/{name}"), &headers, &body).unwrap().expect(204);
+    };
+    let start = || station.send("POST", &format!("{address}/start"), &[], b"").unwrap();
+    for name in ["000", "001"] {
+        add(name, &fixture().cloud("train/good", name), &fixture().image("train/good", name));
+    }
+    assert!(start().error(409).contains("at least 3 good scans, found 2"));
+    for name in ["002", "003"] {
+        add(name, &fixture().cloud("train/good", name), &fixture().image("train/good", name));
+    }
+    add("cut", &broken, &fixture().image("train/good", "000"));
+
+    // Listening before it happens.
+    let host = station.address.strip_prefix("http://").unwrap();
+    let mut events = std::net::TcpStream::connect(host).unwrap();
+    events.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    std::io::Write::write_all(&mut events, format!("GET /v1/events HTTP/1.1\r\nhost: {host}\r\n\r\n").as_bytes())
+        .unwrap();
+    let mut events = BufReader::new(events).lines().map(Result::unwrap);
+    assert!(events.any(|line| line.contains("text/event-stream")));
+
+    start().expect(200);
+    let done = events.by_ref().filter_map(|line| line.strip_prefix("data: ").map(str::to_owned)).find_map(|data| {
+        let view: Value = serde_json::from_str(&data).unwrap();
+        ["done", "failed"].contains(&view["state"].as_str().unwrap_or_default()).then_some(view)
+    });
+    let done = done.unwrap();
+    assert_eq!(done["state"], "done", "{done}");
+    assert_eq!(done["skipped"][0]["scan"], "cut");
+    let reason = done["skipped"][0]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("cut: truncated"), "names the scan as it was sent, and no file: {reason}");
+    let result = &done["result"];
+    assert_eq!(result["category"]["good_scores"].as_array().unwrap().len(), 4);
+    // Kept, but nobody looked at it yet.
+    assert_eq!(station.get("/v1/models/new").status, 404);
+    let body = format!("{{\"sha256\":{}}}", result["sha256"]);
+    let model = station.send("POST", "/v1/models/new/activate", &json, body.as_bytes()).unwrap().expect(200).json();
+    assert_eq!((&model["active"], &model["versions"][0]["origin"]), (&result["sha256"], &"fit".into()));
+    let (cloud, image) = (fixture().cloud("test/good", "000"), fixture().image("test/good", "000"));
+    let found = station.post(&[("model", "new")], &[("cloud", &cloud), ("rgb", &image)]).unwrap().expect(201).json();
+    assert!(events.any(|line| line == "event: inspection"));
+    let told: Value = serde_json::from_str(events.next().unwrap().strip_prefix("data: ").unwrap()).unwrap();
+    assert_eq!((&told["id"], &told["score"]), (&found["id"], &found["score"]));
+}

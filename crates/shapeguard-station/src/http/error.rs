@@ -125,6 +125,7 @@ impl From<FitsError> for ApiError {
         let message = error.to_string();
         match error {
             FitsError::Unknown { .. } => Self::not_found(message),
+            FitsError::Store(error) => error.into(),
             FitsError::Refused { .. } => Self::new(StatusCode::CONFLICT, "refused", message),
             FitsError::Disk { source } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", message)

@@ -7,13 +7,14 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::sse::{Event as SentEvent, KeepAlive, Sse};
 use serde::Serialize;
-use serde_json::{Value, json};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::{Stream, StreamExt};
 
 use super::App;
-use crate::record::SummaryView;
+use crate::drift::DriftView;
 use crate::station::Event;
+use crate::store::FeedbackKind;
+use crate::views::SummaryView;
 
 /// A sign of life this often, so that a dead connection is noticed.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
@@ -25,26 +26,44 @@ pub async fn events(State(app): State<Arc<App>>) -> Sse<impl Stream<Item = Resul
     let stream = BroadcastStream::new(app.station.listen())
         .map_while(Result::ok)
         .map_while(describe)
-        .map(|(name, data)| Ok(SentEvent::default().event(name).data(data.to_string())));
+        .map(|(name, data)| Ok(SentEvent::default().event(name).data(data)));
     Sse::new(stream).keep_alive(KeepAlive::new().interval(SIGN_OF_LIFE))
 }
 
-/// `None` ends the stream.
-fn describe(event: Event) -> Option<(&'static str, Value)> {
-    // Plain structs: there is nothing in them that JSON cannot hold.
-    fn value(of: &impl Serialize) -> Value {
-        serde_json::to_value(of).unwrap_or_default()
+/// A drift alarm that began or ended.
+#[derive(Serialize)]
+struct DriftEvent<'a> {
+    model: &'a str,
+    #[serde(flatten)]
+    drift: &'a DriftView,
+}
+
+/// Feedback that was given.
+#[derive(Serialize)]
+struct FeedbackEvent<'a> {
+    id: &'a str,
+    kind: FeedbackKind,
+}
+
+/// A model that changed.
+#[derive(Serialize)]
+struct ModelsEvent<'a> {
+    name: &'a str,
+}
+
+/// Its name and data; `None` ends the stream.
+fn describe(event: Event) -> Option<(&'static str, String)> {
+    // To text at once: by way of a JSON value, single numbers would be widened to other digits than everywhere else.
+    fn text(of: &impl Serialize) -> String {
+        // Plain structs: there is nothing in them that JSON cannot hold.
+        serde_json::to_string(of).unwrap_or_default()
     }
     Some(match event {
-        Event::Inspection(summary) => ("inspection", value(&SummaryView::from(*summary))),
-        Event::Feedback { id, kind } => ("feedback", json!({ "id": id, "kind": kind })),
-        Event::Models { name } => ("models", json!({ "name": name })),
-        Event::Drift { model, drift } => {
-            let mut data = value(&drift);
-            data["model"] = model.into();
-            ("drift", data)
-        }
-        Event::Fit(view) => ("fit", value(&view)),
+        Event::Inspection(summary) => ("inspection", text(&SummaryView::from(*summary))),
+        Event::Feedback { id, kind } => ("feedback", text(&FeedbackEvent { id: &id, kind })),
+        Event::Models { name } => ("models", text(&ModelsEvent { name: &name })),
+        Event::Drift { model, drift } => ("drift", text(&DriftEvent { model: &model, drift: &drift })),
+        Event::Fit(view) => ("fit", text(&view)),
         Event::Stopping => return None,
     })
 }

@@ -20,20 +20,21 @@ use super::{ApiError, App, ErrorBody, blocking};
 use crate::maps::MapKind;
 use crate::pictures::{self, PictureError};
 use crate::queue::{Answer, NotTaken};
-use crate::record::{InspectionView, Record, SummaryView, Verdict};
+use crate::record::{Record, Verdict};
 use crate::station::{Event, InspectionRequest, UploadedFile};
 use crate::store::{Feedback, FeedbackKind, FileRole, Filter, Store, StoredInspection};
 use crate::time::{now_ms, parse_rfc3339};
+use crate::views::{InspectionView, SummaryView};
 
-/// Inspections of a page unless told otherwise.
+/// Inspections of a page unless told otherwise: what a screen or two show.
 const PAGE: usize = 50;
-/// Longest serial number, key, value or comment.
+/// Longest serial number, key, value or comment, bytes: a paragraph.
 const LONGEST_TEXT: usize = 2000;
-/// Most free key-values.
+/// Most free key-values: they are read with every look at the inspection.
 const MOST_META: usize = 50;
 /// What keys of free key-values begin with.
 const META: &str = "meta.";
-/// Points of a cloud unless told otherwise.
+/// Points of a cloud unless told otherwise: what a browser turns smoothly on integrated graphics.
 const CLOUD_POINTS: usize = 200_000;
 
 type Shared = State<Arc<App>>;
@@ -181,7 +182,6 @@ async fn read_fields(app: &App, form: &mut Multipart, received_ms: i64) -> Resul
         intrinsics: files.remove("intrinsics"),
         options,
         received_ms,
-        watched: None,
     })
 }
 

@@ -76,21 +76,21 @@ impl Blobs {
         if hex(&Sha256::digest(&bytes)) == sha256 { Ok(bytes) } else { Err(StoreError::DamagedFile { path }) }
     }
 
-    /// Removes a file that no row counts on, unless somebody is about to; `is_used` asks the rows.
+    /// Removes a file that no row counts on, unless somebody is about to; `is_used` asks the rows. Returns whether it did.
     pub(super) fn remove(
         &self,
         sha256: &str,
         is_used: impl FnOnce() -> Result<bool, StoreError>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         // Held to the end: whoever pinned and let go before has committed a row, and whoever comes after finds no file.
         let pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
         if pins.contains_key(sha256) || is_used()? {
-            return Ok(());
+            return Ok(false);
         }
         let path = self.path(sha256);
         match std::fs::remove_file(&path) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => Err(StoreError::Write { path, source }),
-            _ => Ok(()),
+            _ => Ok(true),
         }
     }
 

@@ -7,7 +7,7 @@ use shapeguard::outputs::RecordVerdict;
 use super::blobs::Pin;
 use super::{FeedbackKind, Rollback, Store, StoreError};
 
-/// Most inspections of one page.
+/// Most inspections of one page: a few hundred kB of JSON.
 pub const LARGEST_PAGE: usize = 1000;
 
 /// What a file of an inspection is.
@@ -89,8 +89,6 @@ pub struct NewInspection<'a> {
     pub record: String,
     /// Its files.
     pub files: Vec<(FileRole, &'a [u8])>,
-    /// Where a watched folder's scan came from, so that it is not inspected again.
-    pub watched: Option<super::Watched>,
 }
 
 /// An inspection that was kept.
@@ -197,9 +195,6 @@ impl Store {
                     .prepare_cached("INSERT INTO inspection_files (inspection, role, sha256) VALUES (?, ?, ?)")?
                     .execute(params![n, role.name(), pin.sha256])?;
             }
-            if let Some(watched) = &new.watched {
-                watched.insert(transaction, &s.id)?;
-            }
             Ok(n)
         })?;
         Ok(Summary { n, ..new.summary.clone() })
@@ -238,6 +233,14 @@ impl Store {
     /// If it cannot be read or was changed.
     pub fn file(&self, sha256: &str) -> Result<Vec<u8>, StoreError> {
         self.blobs.get(sha256)
+    }
+
+    /// Where a file lies, once it is sure that it is what it was.
+    ///
+    /// # Errors
+    /// As for [`Self::file`].
+    pub fn checked_path(&self, sha256: &str) -> Result<std::path::PathBuf, StoreError> {
+        self.blobs.get(sha256).map(|_| self.blobs.path(sha256))
     }
 
     /// A page of inspections, newest first.

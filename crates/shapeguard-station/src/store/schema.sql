@@ -74,14 +74,3 @@ CREATE TABLE tokens (
     sha256        TEXT NOT NULL UNIQUE,
     created_ms    INTEGER NOT NULL
 ) STRICT;
-
--- What watching a folder has inspected already.
-CREATE TABLE watched (
-    folder        TEXT NOT NULL,
-    cloud         TEXT NOT NULL,
-    fingerprint   TEXT NOT NULL,
-    inspection    TEXT NOT NULL,
-    delivered     INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (folder, cloud, fingerprint)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX watched_undelivered ON watched (folder) WHERE delivered = 0;

@@ -117,11 +117,10 @@ impl Store {
                 removed += 1;
             }
         }
-        for sha256 in listing.hashes.iter().filter(|sha256| is_old(&self.blobs.path(sha256))) {
-            if !self.is_used(sha256)? {
-                self.blobs.remove(sha256, || self.is_used(sha256))?;
-                removed += 1;
-            }
+        let known = self.known_blobs()?;
+        let unknown = listing.hashes.iter().filter(|sha256| !known.contains_key(*sha256));
+        for sha256 in unknown.filter(|sha256| is_old(&self.blobs.path(sha256))) {
+            removed += usize::from(self.blobs.remove(sha256, || self.is_used(sha256))?);
         }
         Ok(removed)
     }

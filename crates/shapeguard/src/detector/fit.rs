@@ -41,8 +41,17 @@ pub struct FittedCategory {
     pub detector: Detector,
     /// What routing sees of each good scan, training first, `[scans, d]` (docs/method.md, "Routing").
     pub descriptors: Matrix,
-    /// Scans that were left out ([`FitInputs::skip_unusable`]), each with its reason.
-    pub unusable: Vec<String>,
+    /// Scans that were left out ([`FitInputs::skip_unusable`]).
+    pub unusable: Vec<UnusableScan>,
+}
+
+/// A good scan that could not be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnusableScan {
+    /// What its describer calls it.
+    pub name: String,
+    /// Why, naming the file or the scan.
+    pub reason: String,
 }
 
 /// Why a detector cannot be fitted.
@@ -144,7 +153,7 @@ impl Detector {
         let mut read = |stage: &str, scans: &[I]| {
             progress.begin(stage, scans.len());
             let mut usable = Vec::with_capacity(scans.len());
-            let prepare = |input: &I| -> Result<FitScan, ScanError> {
+            let prepare_one = |input: &I| -> Result<FitScan, ScanError> {
                 let loaded = load(input)?;
                 let digest = scan_digest(&loaded.scan);
                 let prepared = experts
@@ -153,9 +162,12 @@ impl Detector {
                 progress.step();
                 Ok(FitScan { patches: prepared.patches, features: prepared.features, digest })
             };
+            let prepare = |input: &I| {
+                prepare_one(input).map_err(|error| UnusableScan { name: describe(input), reason: error.to_string() })
+            };
             in_chunks_to(scans, prepare, |result| match result {
                 Ok(scan) => usable.push(scan),
-                Err(error) => unusable.push(error.to_string()),
+                Err(scan) => unusable.push(scan),
             });
             progress.end();
             usable
@@ -163,7 +175,7 @@ impl Detector {
         let train = read("Good scans: features", inputs.train);
         let validation = read("Validation scans: features", inputs.validation);
         if !unusable.is_empty() {
-            let list = unusable.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n");
+            let list = unusable.iter().map(|scan| format!("  {}", scan.reason)).collect::<Vec<_>>().join("\n");
             if !inputs.skip_unusable {
                 return Err(FitError::UnusableScans { count: unusable.len(), list });
             }
