@@ -88,7 +88,7 @@ pub fn run(args: &ServeArgs) -> Result<()> {
     let keep_gib = args.keep_gib.filter(|gib| !(*gib > 0.0 && *gib < 1e9));
     ensure!(keep_gib.is_none(), "--keep-gib: expected a number above 0, found {}", keep_gib.unwrap_or_default());
     let device = Arc::new(args.device.open()?);
-    let options = StoreOptions { keep_free_bytes: args.keep_free_mib * MIB, ..StoreOptions::default() };
+    let options = StoreOptions { keep_free_bytes: args.keep_free_mib.saturating_mul(MIB), ..StoreOptions::default() };
     let store = Arc::new(Store::open(&args.data, options)?);
     let place = Box::new(move |model| device.place_model(model).map_err(|error| format!("{error:#}")));
     let shelf = Shelf::open(Arc::clone(&store), args.models.as_deref(), place)?;

@@ -36,7 +36,7 @@ fn models() -> TempDir {
 impl Station {
     fn start(models: Option<&Path>, data: &Path, more: &[&str]) -> Self {
         let mut command = command();
-        command.args(["serve", "--listen", "127.0.0.1:0", "--keep-free-mib", "0", "--data"]).arg(data).args(more);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data).args(more);
         if let Some(models) = models {
             command.arg("--models").arg(models);
         }
@@ -460,4 +460,21 @@ fn a_model_is_fitted_on_the_station_and_what_happens_is_told() {
     assert!(events.any(|line| line == "event: inspection"));
     let told: Value = serde_json::from_str(events.next().unwrap().strip_prefix("data: ").unwrap()).unwrap();
     assert_eq!((&told["id"], &told["score"]), (&found["id"], &found["score"]));
+}
+
+#[test]
+fn a_full_disk_is_told_as_507_and_nothing_else_is_lost() {
+    let (models, data) = (models(), tempfile::tempdir().unwrap());
+    let station = Station::start(Some(models.path()), data.path(), &[]);
+    let kept = station.inspect("test/good", "000", &[]).unwrap().expect(201).json();
+    drop(station);
+    // More than any disk has is to stay free.
+    let station = Station::start(None, data.path(), &["--keep-free-mib", "1000000000000"]);
+    let told = station.inspect("test/good", "000", &[]).unwrap().error(507);
+    assert!(
+        told.contains("nothing of this request was kept") && !told.contains(&*data.path().to_string_lossy()),
+        "{told}"
+    );
+    let list = station.get("/v1/inspections").expect(200).json();
+    assert_eq!((&list["inspections"][0]["id"], list["inspections"].as_array().unwrap().len()), (&kept["id"], 1));
 }

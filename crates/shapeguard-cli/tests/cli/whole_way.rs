@@ -9,16 +9,19 @@ use shapeguard_data::write_rgb_png;
 use crate::support::{FEW_PATCHES, fixture, keys, names, run};
 
 /// The keys of a line of `inspect`; `reason` comes to those of scans that were not judged.
-const RECORD_KEYS: [&str; 13] = [
+const RECORD_KEYS: [&str; 16] = [
     "false_reject_rate",
     "files",
     "p_value",
     "patches",
     "peak",
+    "region_level",
+    "regions",
     "scan",
     "score",
     "scores",
     "seconds",
+    "shares",
     "threshold",
     "threshold_basis",
     "verdict",
@@ -204,6 +207,11 @@ fn inspect_gives_the_same_lines_and_pictures_whatever_the_threads() {
         assert_eq!(keys(line), RECORD_KEYS);
         assert_eq!(keys(&line["scores"]), ["fused", "rgb", "sdf"]);
         assert_eq!(keys(&line["peak"]), ["col", "row", "value", "xyz_m"]);
+        // Rejected parts alone have defects, and every one has some.
+        assert_eq!(line["regions"].as_array().unwrap().is_empty(), line["verdict"] == "good");
+        for key in ["region_level", "shares"] {
+            assert_eq!(line[key].is_null(), line["verdict"] == "good", "{key}");
+        }
         assert_eq!(keys(&line["files"]), ["heat_map", "overlay", "ply"]);
         let (score, threshold) = (line["score"].as_f64().unwrap(), line["threshold"].as_f64().unwrap());
         let verdict = if score > threshold { "rejected" } else { "good" };

@@ -209,7 +209,7 @@ fn records_say_what_part_it_is() {
 
     let unread = ScanRecord::not_read("scan".into(), "it is gone".into(), None, model());
     assert_eq!(unread.category.as_ref().unwrap().category, None);
-    let expected = "category confidence distance false_reject_rate files nearest_category p_value patches peak scan score scores seconds threshold threshold_basis verdict warnings";
+    let expected = "category confidence distance false_reject_rate files nearest_category p_value patches peak region_level regions scan score scores seconds shares threshold threshold_basis verdict warnings";
     for record in [&known, &unknown, &given, &unread] {
         assert_eq!(keys(record), expected);
     }
