@@ -19,8 +19,10 @@ pub mod reproduce;
 pub mod scans;
 pub mod serve;
 pub mod simulate;
+pub mod station;
 #[cfg(feature = "train")]
 pub mod train_expert;
+pub mod watch;
 pub mod weights;
 
 use std::io::{self, IsTerminal, Write};
@@ -72,6 +74,7 @@ enum Command {
     Bench(bench::BenchArgs),
     Reproduce(Box<reproduce::ReproduceArgs>),
     Serve(Box<serve::ServeArgs>),
+    Watch(Box<watch::WatchArgs>),
     Token(serve::TokenArgs),
     History(history::HistoryArgs),
     Info(info::InfoArgs),
@@ -138,6 +141,7 @@ fn run(command: Command, bars: &Bars) -> Result<Outcome> {
         Command::Bench(args) => bench::run(&args, bars).map(done),
         Command::Reproduce(args) => reproduce::run(&args, bars).map(done),
         Command::Serve(args) => serve::run(&args).map(done),
+        Command::Watch(args) => watch::run(&args).map(done),
         Command::Token(args) => serve::run_token(&args).map(done),
         Command::History(args) => history::run(&args, bars).map(done),
         Command::Info(args) => info::run(&args).map(done),

@@ -20,16 +20,39 @@ const MASK_FOLDERS: usize = 2;
 /// Folders that hold one modality of the scans; they are not repeated below `--mask`.
 const MODALITY_FOLDERS: [&str; 2] = ["xyz", "depth"];
 
-/// What scans don't say about themselves.
+/// What coordinates don't say about themselves.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Reading scans")]
-pub struct ScanOptions {
+pub struct CoordinateOptions {
     /// Unit of the coordinates: m, mm or um [default: m]
     #[arg(long, value_name = "UNIT")]
     unit: Option<Unit>,
     /// Frame of the coordinates; in the camera's, points with z <= 0 are invalid [default: camera]
     #[arg(long, value_name = "FRAME")]
     frame: Option<FrameName>,
+}
+
+impl CoordinateOptions {
+    /// How scans of at most `max_pixels` are read.
+    pub fn read_options(&self, max_pixels: usize) -> ReadOptions {
+        ReadOptions {
+            unit: self.unit.unwrap_or_default(),
+            frame: match self.frame {
+                Some(FrameName::Other) => Frame::Other,
+                Some(FrameName::Camera) | None => Frame::Camera,
+            },
+            max_pixels,
+            ..ReadOptions::default()
+        }
+    }
+}
+
+/// What scans don't say about themselves.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Reading scans")]
+pub struct ScanOptions {
+    #[command(flatten)]
+    coordinates: CoordinateOptions,
     /// Rows and columns of clouds that don't tell theirs, like 480x640
     #[arg(long, value_name = "ROWSxCOLS", value_parser = parse_grid_size)]
     grid: Option<GridSize>,
@@ -85,16 +108,8 @@ impl ScanOptions {
             }
         };
         let intrinsics = self.intrinsics.as_deref().map(Intrinsics::read).transpose().context("--intrinsics")?;
-        let options = ReadOptions {
-            unit: self.unit.unwrap_or_default(),
-            frame: match self.frame {
-                Some(FrameName::Other) => Frame::Other,
-                Some(FrameName::Camera) | None => Frame::Camera,
-            },
-            intrinsics,
-            grid: self.grid,
-            max_pixels,
-        };
+        let options =
+            ReadOptions { intrinsics, grid: self.grid, ..self.coordinates.read_options(max_pixels) };
         Ok(ScanReader { options, masks: self.mask.clone() })
     }
 }

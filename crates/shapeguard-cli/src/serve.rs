@@ -3,21 +3,14 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use shapeguard_station::http::{ServeOptions, Server};
-use shapeguard_station::shelf::Shelf;
-use shapeguard_station::station::Station;
-use shapeguard_station::store::{Retention, Role, Store, StoreOptions};
+use anyhow::Result;
+use shapeguard_station::http::Server;
+use shapeguard_station::store::{Role, Store, StoreOptions};
 use shapeguard_station::time::{now_ms, to_rfc3339};
 
-use crate::device::DeviceOption;
 use crate::output;
-
-const MIB: u64 = 1 << 20;
-const GIB: f64 = (1u64 << 30) as f64;
-const DAY_MS: i64 = 86_400_000;
+use crate::station::{self, StationOptions};
 
 /// Run the inspection station: a server, a page to look at, and a memory of every part.
 ///
@@ -30,41 +23,11 @@ const DAY_MS: i64 = 86_400_000;
     after_help = "Example:\n  shapeguard serve --models models --data station\n  shapeguard token add line-3 --role inspect --data station\n  curl -F model=part -F cloud=@000.tiff -F rgb=@000.png http://127.0.0.1:8077/v1/inspections"
 )]
 pub struct ServeArgs {
-    /// Folder of model files, NAME.shapeguard
-    #[arg(long, value_name = "DIR")]
-    models: Option<PathBuf>,
-    /// Folder for everything that the station remembers; made if it is not there
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
     /// Address and port
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8077")]
     listen: SocketAddr,
-    /// Inspections at the same time
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    workers: usize,
-    /// Inspections that may wait; more are told to come back later (429)
-    #[arg(long, value_name = "N", default_value_t = 16)]
-    queue: usize,
-    /// Largest request with a scan, MiB
-    #[arg(long, value_name = "MIB", default_value_t = 128)]
-    max_upload_mib: u64,
-    /// Most megapixels of a scan
-    #[arg(long, value_name = "MEGAPIXELS", default_value_t = 16)]
-    max_megapixels: usize,
-    /// Seconds after which a request is given up
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    timeout: u64,
-    /// Let inspections go that are older; all are kept unless given
-    #[arg(long, value_name = "DAYS")]
-    keep_days: Option<u32>,
-    /// Let the oldest inspections go when all files take more room than this
-    #[arg(long, value_name = "GIB")]
-    keep_gib: Option<f64>,
-    /// Refuse to keep more (507) when less than this would stay free on the disk, MiB
-    #[arg(long, value_name = "MIB", default_value_t = shapeguard_station::store::DEFAULT_KEEP_FREE_BYTES / MIB)]
-    keep_free_mib: u64,
     #[command(flatten)]
-    device: DeviceOption,
+    station: StationOptions,
 }
 
 /// Runs the command until it is interrupted or terminated.
@@ -72,69 +35,14 @@ pub struct ServeArgs {
 /// # Errors
 /// If an option makes no sense, a model cannot be loaded, the data folder not be used, or the address not be listened at.
 pub fn run(args: &ServeArgs) -> Result<()> {
-    ensure!((1..=256).contains(&args.workers), "--workers: expected 1 to 256, found {}", args.workers);
-    ensure!((1..=10_000).contains(&args.queue), "--queue: expected 1 to 10000, found {}", args.queue);
-    ensure!(
-        (1..=4096).contains(&args.max_upload_mib),
-        "--max-upload-mib: expected 1 to 4096, found {}",
-        args.max_upload_mib
-    );
-    ensure!(
-        (1..=4000).contains(&args.max_megapixels),
-        "--max-megapixels: expected 1 to 4000, found {}",
-        args.max_megapixels
-    );
-    ensure!((1..=3600).contains(&args.timeout), "--timeout: expected 1 to 3600 seconds, found {}", args.timeout);
-    let keep_gib = args.keep_gib.filter(|gib| !(*gib > 0.0 && *gib < 1e9));
-    ensure!(keep_gib.is_none(), "--keep-gib: expected a number above 0, found {}", keep_gib.unwrap_or_default());
-    let device = Arc::new(args.device.open()?);
-    let options = StoreOptions { keep_free_bytes: args.keep_free_mib.saturating_mul(MIB), ..StoreOptions::default() };
-    let store = Arc::new(Store::open(&args.data, options)?);
-    let place = Box::new(move |model| device.place_model(model).map_err(|error| format!("{error:#}")));
-    let shelf = Shelf::open(Arc::clone(&store), args.models.as_deref(), place)?;
-    let models = shelf.models();
-    let station = Arc::new(Station::new(store, shelf)?);
-    let options = ServeOptions {
-        address: args.listen,
-        workers: args.workers,
-        queue: args.queue,
-        largest_scan_bytes: (args.max_upload_mib * MIB) as usize,
-        max_pixels: args.max_megapixels * 1_000_000,
-        timeout: Duration::from_secs(args.timeout),
-        retention: Retention {
-            oldest_ms: args.keep_days.map(|days| i64::from(days) * DAY_MS),
-            most_bytes: args.keep_gib.map(|gib| (gib * GIB) as u64),
-        },
-    };
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
-        let server = Server::bind(station, options).await?;
-        let names: Vec<_> = models.iter().map(|loaded| loaded.name.as_str()).collect();
-        let known = if names.is_empty() { "no model yet".to_owned() } else { names.join(", ") };
-        // Whoever starts it reads the address from here.
-        output::text(&format!("listening on http://{} ({known})\n", server.address()?))?;
-        server.run(asked_to_stop()).await?;
+    let options = args.station.serve_options(Some(args.listen))?;
+    let station = args.station.open(Vec::new())?;
+    station::runtime()?.block_on(async {
+        let server = Server::bind(Arc::clone(&station), options).await?;
+        station::announce(&server, &station)?;
+        server.run(station::asked_to_stop()).await?;
         Ok(())
     })
-}
-
-/// Ends when the process is interrupted or terminated.
-async fn asked_to_stop() {
-    let interrupted = async {
-        // Without a handler the signal ends the process at once, as it would anyway.
-        let _ = tokio::signal::ctrl_c().await;
-    };
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                () = interrupted => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    interrupted.await;
 }
 
 /// Make, list or revoke the tokens that a station asks for.

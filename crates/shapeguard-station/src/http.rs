@@ -50,8 +50,8 @@ const CONTENT_SECURITY: &str = "default-src 'self'; img-src 'self' blob: data:; 
 /// How a server is run.
 #[derive(Clone, Copy, Debug)]
 pub struct ServeOptions {
-    /// Where it listens.
-    pub address: SocketAddr,
+    /// Where it listens; `None`: nowhere, when what it inspects comes from a folder alone.
+    pub address: Option<SocketAddr>,
     /// Inspections at the same time.
     pub workers: usize,
     /// Inspections that may wait.
@@ -103,7 +103,7 @@ pub enum ServeError {
 /// What every request can reach.
 pub(crate) struct App {
     pub(crate) station: Arc<Station>,
-    pub(crate) queue: Queue,
+    pub(crate) queue: Arc<Queue>,
     pub(crate) fits: Arc<Fits>,
     pub(crate) options: ServeOptions,
     /// Whether requests need a token. Asked once: making the first token while the server runs must not lock anybody out
@@ -121,10 +121,10 @@ pub(crate) struct App {
 ))]
 struct Description;
 
-/// A server that listens.
+/// A station at work, whether or not it listens.
 #[derive(Debug)]
 pub struct Server {
-    listener: tokio::net::TcpListener,
+    listener: Option<tokio::net::TcpListener>,
     app: Arc<App>,
 }
 
@@ -135,20 +135,25 @@ impl std::fmt::Debug for App {
 }
 
 impl Server {
-    /// Listens, and starts the workers.
+    /// Listens, if it is to, and starts the workers.
     ///
     /// # Errors
     /// If it cannot listen, or others could reach it without a token.
     pub async fn bind(station: Arc<Station>, options: ServeOptions) -> Result<Self, ServeError> {
         let has_tokens = !station.store.tokens()?.is_empty();
-        if !has_tokens && !options.address.ip().is_loopback() {
-            return Err(ServeError::NoTokens { address: options.address.ip() });
-        }
-        let listener = tokio::net::TcpListener::bind(options.address)
-            .await
-            .map_err(|source| ServeError::Listen { address: options.address, source })?;
+        let listener = match options.address {
+            Some(address) if !has_tokens && !address.ip().is_loopback() => {
+                return Err(ServeError::NoTokens { address: address.ip() });
+            }
+            Some(address) => Some(
+                tokio::net::TcpListener::bind(address)
+                    .await
+                    .map_err(|source| ServeError::Listen { address, source })?,
+            ),
+            None => None,
+        };
         let lock = lock(station.store.folder())?;
-        let queue = Queue::start(&station, options.workers, options.queue);
+        let queue = Arc::new(Queue::start(&station, options.workers, options.queue));
         let fits = Arc::new(Fits::new(Arc::clone(&station))?);
         let started_ms = crate::time::now_ms();
         Ok(Self { listener, app: Arc::new(App { station, queue, fits, options, has_tokens, started_ms, _lock: lock }) })
@@ -158,8 +163,13 @@ impl Server {
     ///
     /// # Errors
     /// If the operating system does not say.
-    pub fn address(&self) -> Result<SocketAddr, ServeError> {
-        Ok(self.listener.local_addr()?)
+    pub fn address(&self) -> Result<Option<SocketAddr>, ServeError> {
+        Ok(self.listener.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?)
+    }
+
+    /// The line of inspections, for those that come from elsewhere.
+    pub fn queue(&self) -> Arc<Queue> {
+        Arc::clone(&self.app.queue)
     }
 
     /// Serves until `stop` ends; then answers what was taken and takes nothing more.
@@ -175,7 +185,10 @@ impl Server {
             // Streams of events would hold the end up for ever.
             station.tell(crate::station::Event::Stopping);
         };
-        axum::serve(listener, router(&app)).with_graceful_shutdown(stop).await?;
+        match listener {
+            Some(listener) => axum::serve(listener, router(&app)).with_graceful_shutdown(stop).await?,
+            None => stop.await,
+        }
         housekeeping.abort();
         // Requests are answered by now; what was taken for those whose senders left is finished too.
         let finish = Arc::clone(&app);

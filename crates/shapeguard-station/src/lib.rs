@@ -1,6 +1,8 @@
-//! The inspection station: a memory of every part ([`store`]), the models that judge ([`shelf`]), and what tells that parts of
-//! late are not as good parts are ([`drift`]) (docs/station.md).
+//! The inspection station: a memory of every part ([`store`]), the models that judge ([`shelf`]), what tells that parts of late
+//! are not as good parts are ([`drift`]), a server ([`http`]), a folder that is watched ([`watch`]), and who is told of every
+//! inspection ([`delivery`]) (docs/station.md).
 
+pub mod delivery;
 pub mod drift;
 pub mod fits;
 pub mod http;
@@ -11,11 +13,13 @@ pub mod pictures;
 pub mod queue;
 pub mod record;
 pub mod shelf;
+pub mod sinks;
 pub mod station;
 pub mod store;
 pub mod thumbnail;
 pub mod time;
 pub mod views;
+pub mod watch;
 
 use sha2::{Digest, Sha256};
 

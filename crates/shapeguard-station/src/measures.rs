@@ -22,6 +22,7 @@ const QUEUE: &str = "shapeguard_queue";
 const STORED: &str = "shapeguard_stored_inspections";
 const STORED_BYTES: &str = "shapeguard_stored_bytes";
 const FREE_BYTES: &str = "shapeguard_free_bytes";
+const DELIVERIES: &str = "shapeguard_deliveries_total";
 const DRIFT_ALARMS: &str = "shapeguard_drift_alarms";
 
 /// Bounds of the histograms of time: a stage takes milliseconds, an inspection with `paper` some seconds.
@@ -63,6 +64,7 @@ impl Measures {
             describe_gauge!(STORED, "Inspections that are kept");
             describe_gauge!(STORED_BYTES, Unit::Bytes, "Bytes of all kept files");
             describe_gauge!(FREE_BYTES, Unit::Bytes, "Bytes that are free on the disk");
+            describe_counter!(DELIVERIES, "Results that were told to others, by sink and outcome");
             describe_gauge!(DRIFT_ALARMS, "Categories with a drift alarm, by model");
         });
         Self { recorder }
@@ -104,6 +106,13 @@ impl Measures {
     /// Counts an inspection that was refused.
     pub fn refused(&self, reason: &'static str) {
         with_local_recorder(&self.recorder, || counter!(REFUSED, "reason" => reason).increment(1));
+    }
+
+    /// Counts an attempt to tell somebody of an inspection.
+    pub fn delivered(&self, sink: &'static str, outcome: &'static str) {
+        with_local_recorder(&self.recorder, || {
+            counter!(DELIVERIES, "sink" => sink, "outcome" => outcome).increment(1);
+        });
     }
 
     /// Everything, as Prometheus reads it.

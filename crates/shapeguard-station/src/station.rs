@@ -8,6 +8,7 @@ use std::time::Instant;
 use shapeguard::outputs::{RecordVerdict, ScanRecord};
 use shapeguard::routed::RoutedInspection;
 use shapeguard::{Detector, LoadedScan};
+use shapeguard_core::grid::GridSize;
 use shapeguard_core::sample::Scan;
 use shapeguard_core::settings::ForegroundMethod;
 use shapeguard_data::{DataError, NamedBytes, ReadOptions, ScanBytes, decode_scan};
@@ -19,7 +20,7 @@ use crate::maps::pack;
 use crate::measures::Measures;
 use crate::record::{MapPlace, ReadAs, Record, RecordParts};
 use crate::shelf::{LoadedModel, Shelf};
-use crate::store::{FeedbackKind, FileRole, Filter, NewInspection, Store, StoreError, Summary};
+use crate::store::{FeedbackKind, FileRole, Filter, NewInspection, Store, StoreError, Summary, WatchedScan};
 use crate::thumbnail::{Heat, thumbnail};
 
 /// Events that a slow listener may be behind before it misses some and reads everything again: some seconds of the fastest line.
@@ -45,8 +46,8 @@ pub struct InspectionRequest {
     pub serial: Option<String>,
     /// What else is said of the part.
     pub meta: BTreeMap<String, String>,
-    /// The cloud or depth image.
-    pub cloud: UploadedFile,
+    /// The cloud or depth image; without it the scan is not judged.
+    pub cloud: Option<UploadedFile>,
     /// The colour image.
     pub rgb: Option<UploadedFile>,
     /// The camera's intrinsics, of depth images.
@@ -55,6 +56,26 @@ pub struct InspectionRequest {
     pub options: ReadOptions,
     /// When it came, milliseconds since 1970 in UTC.
     pub received_ms: i64,
+    /// The scan in a watched folder that it is.
+    pub watched: Option<WatchedScan>,
+    /// What becomes of it if its files cannot be read.
+    pub if_unreadable: IfUnreadable,
+}
+
+/// What becomes of a scan whose files cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfUnreadable {
+    /// It is kept, as not judged.
+    Keep,
+    /// It is an error and not kept: its files may still be on their way.
+    Refuse,
+}
+
+impl InspectionRequest {
+    /// What the scan is called: by its cloud, else by its colour image.
+    pub fn name(&self) -> &str {
+        self.cloud.as_ref().or(self.rgb.as_ref()).map_or("", |file| &file.name)
+    }
 }
 
 /// What happened, for those who look on.
@@ -102,6 +123,9 @@ pub enum InspectError {
         /// The model.
         model: String,
     },
+    /// Its files cannot be read, and are not to be kept.
+    #[error(transparent)]
+    Unreadable(DataError),
     /// It was judged, but cannot be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -118,17 +142,20 @@ pub struct Station {
     pub drift: Drift,
     /// Counters for monitoring.
     pub measures: Measures,
+    /// Who is told of every inspection, by name, beside those who listen: from the outbox, so that nothing gets lost.
+    sinks: Vec<&'static str>,
     events: broadcast::Sender<Event>,
 }
 
 impl Station {
-    /// Puts a station together; drift goes on where the store's last inspections left it.
+    /// Puts a station together; drift goes on where the store's last inspections left it. What is kept from now on is put in
+    /// the outbox for each of `sinks`.
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn new(store: Arc<Store>, shelf: Shelf) -> Result<Self, StoreError> {
+    pub fn new(store: Arc<Store>, shelf: Shelf, sinks: Vec<&'static str>) -> Result<Self, StoreError> {
         let (events, _) = broadcast::channel(EVENTS_KEPT);
-        let station = Self { store, shelf, drift: Drift::default(), measures: Measures::new(), events };
+        let station = Self { store, shelf, drift: Drift::default(), measures: Measures::new(), sinks, events };
         for loaded in station.shelf.models() {
             station.remember_drift(&loaded)?;
         }
@@ -156,15 +183,16 @@ impl Station {
         request: &InspectionRequest,
         is_wanted: impl Fn() -> bool,
     ) -> Result<Option<(Record, Summary)>, InspectError> {
-        let LoadedModel { name, sha256, model } = &*request.model;
+        let LoadedModel { model, .. } = &*request.model;
         let given = request.category.as_deref().map(|category| model.category(category)).transpose()?;
         if model.settings().foreground.method == ForegroundMethod::Mask {
-            return Err(InspectError::WantsMask { model: name.clone() });
+            return Err(InspectError::WantsMask { model: request.model.name.clone() });
         }
         let start = Instant::now();
-        let scan_name = request.cloud.name.clone();
-        let (scan, size, pictures) = match decode(request) {
-            Err(error) => (ScanRecord::not_read(scan_name, error.to_string(), given, model), None, Pictures::default()),
+        let scan_name = request.name().to_owned();
+        let judged = match decode(request) {
+            Err(error) if request.if_unreadable == IfUnreadable::Refuse => return Err(InspectError::Unreadable(error)),
+            Err(error) => Judged::without_scan(ScanRecord::not_read(scan_name, error.to_string(), given, model)),
             Ok(loaded) => {
                 let read = start.elapsed().as_secs_f64();
                 let inspection = model.inspect(&loaded, given);
@@ -175,18 +203,40 @@ impl Station {
                     seconds.read = read;
                     seconds.pictures = drawing.elapsed().as_secs_f64();
                 }
-                (record, Some(loaded.scan.size()), pictures)
+                Judged { scan: record, size: Some(loaded.scan.size()), pictures }
             }
         };
         if !is_wanted() {
             return Ok(None);
         }
+        self.conclude(request, judged, start).map(Some)
+    }
+
+    /// Keeps a scan as not judged, for a reason that lies not in its files.
+    ///
+    /// # Errors
+    /// If it cannot be kept, or the model knows no such category.
+    pub fn keep_unjudged(&self, request: &InspectionRequest, reason: &str) -> Result<(Record, Summary), InspectError> {
+        let model = &request.model.model;
+        let given = request.category.as_deref().map(|category| model.category(category)).transpose()?;
+        let scan = ScanRecord::not_read(request.name().to_owned(), reason.to_owned(), given, model);
+        self.conclude(request, Judged::without_scan(scan), Instant::now())
+    }
+
+    /// Keeps what came of a scan, and tells of it.
+    fn conclude(
+        &self,
+        request: &InspectionRequest,
+        judged: Judged,
+        start: Instant,
+    ) -> Result<(Record, Summary), InspectError> {
+        let Judged { scan, size, pictures } = judged;
         let record = Record::new(RecordParts {
             scan,
             id: Uuid::now_v7().to_string(),
             received_ms: request.received_ms,
-            model: name,
-            model_sha256: sha256,
+            model: &request.model.name,
+            model_sha256: &request.model.sha256,
             only_category: request.model.only_category(),
             serial: request.serial.clone(),
             meta: request.meta.clone(),
@@ -198,12 +248,12 @@ impl Station {
         self.measures.inspected(&record, start.elapsed());
         self.observe(&request.model, &summary);
         self.tell(Event::Inspection(Box::new(summary.clone())));
-        Ok(Some((record, summary)))
+        Ok((record, summary))
     }
 
     fn keep(&self, request: &InspectionRequest, record: &Record, pictures: &Pictures) -> Result<Summary, StoreError> {
         let files = [
-            (FileRole::Cloud, Some(&request.cloud.bytes)),
+            (FileRole::Cloud, request.cloud.as_ref().map(|file| &file.bytes)),
             (FileRole::Rgb, request.rgb.as_ref().map(|file| &file.bytes)),
             (FileRole::Intrinsics, request.intrinsics.as_ref().map(|file| &file.bytes)),
             (FileRole::Maps, pictures.maps.as_ref()),
@@ -213,8 +263,13 @@ impl Station {
         // Plain numbers, texts and lists: there is nothing in it that JSON cannot hold.
         let text = serde_json::to_string(record).expect("a record as JSON");
         let started = Instant::now();
-        let summary =
-            self.store.keep(&NewInspection { summary: record.summary(request.received_ms), record: text, files })?;
+        let summary = self.store.keep(&NewInspection {
+            summary: record.summary(request.received_ms),
+            record: text,
+            files,
+            watched: request.watched.as_ref(),
+            sinks: &self.sinks,
+        })?;
         self.measures.kept(started.elapsed());
         Ok(summary)
     }
@@ -260,12 +315,34 @@ fn decode(request: &InspectionRequest) -> Result<LoadedScan, DataError> {
     fn named(file: &UploadedFile) -> NamedBytes<'_> {
         NamedBytes { name: Path::new(&file.name), bytes: &file.bytes }
     }
+    let Some(cloud) = &request.cloud else {
+        let path = request.rgb.as_ref().map(|file| file.name.as_str()).unwrap_or_default();
+        return Err(DataError::MissingPartner {
+            path: path.into(),
+            wanted: "cloud",
+            partner: Path::new(path).with_extension("*"),
+        });
+    };
     let files = ScanBytes {
-        cloud: named(&request.cloud),
+        cloud: named(cloud),
         rgb: request.rgb.as_ref().map(named),
         intrinsics: request.intrinsics.as_ref().map(named),
     };
     Ok(LoadedScan { scan: decode_scan(&files, &request.options)?, mask: None })
+}
+
+/// What came of a scan.
+struct Judged {
+    scan: ScanRecord,
+    /// Size of the scan, if it could be read.
+    size: Option<GridSize>,
+    pictures: Pictures,
+}
+
+impl Judged {
+    fn without_scan(scan: ScanRecord) -> Self {
+        Self { scan, size: None, pictures: Pictures::default() }
+    }
 }
 
 /// What is kept of a scan beside its record and its own files.

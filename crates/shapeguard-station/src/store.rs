@@ -9,9 +9,11 @@ mod export;
 mod feedback;
 mod inspections;
 mod models;
+mod outbox;
 mod retention;
 mod tokens;
 mod verify;
+mod watched;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,9 +27,11 @@ pub use export::{CSV_COLUMNS, ExportError, export_csv, export_parquet};
 pub use feedback::{Feedback, FeedbackKind, Judgement};
 pub use inspections::{FileRole, Filter, NewInspection, Page, StoredInspection, Summary};
 pub use models::{ModelVersion, VersionOrigin};
+pub use outbox::Undelivered;
 pub use retention::{Forgotten, Retention};
 pub use tokens::{Role, TokenInfo};
 pub use verify::{Finding, Verification};
+pub use watched::{Seen, WatchedScan};
 
 use blobs::Blobs;
 
@@ -36,8 +40,9 @@ const DATABASE: &str = "station.sqlite3";
 /// The folder of files in the data folder.
 const FILES: &str = "files";
 /// The schema that this program writes; `PRAGMA user_version`.
-const SCHEMA_VERSION: i32 = 1;
-const SCHEMA: &str = include_str!("store/schema.sql");
+const SCHEMA_VERSION: i32 = SCHEMAS.len() as i32;
+/// What turns each version into the next, beginning with an empty database.
+const SCHEMAS: [&str; 2] = [include_str!("store/schema.sql"), include_str!("store/schema_2.sql")];
 /// How long a connection waits for another process (`shapeguard history` beside a server) before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections that read at the same time; more wait for one.
@@ -343,13 +348,13 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let at = |source| StoreError::Database { path: path.to_path_buf(), source };
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(at)?;
     let found: i32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(at)?;
-    match found {
-        SCHEMA_VERSION => {}
-        0 => {
-            transaction.execute_batch(SCHEMA).map_err(at)?;
-            transaction.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(at)?;
-        }
-        _ => return Err(StoreError::NewerSchema { path: path.to_path_buf(), found }),
+    let steps = usize::try_from(found).ok().and_then(|found| SCHEMAS.get(found..));
+    let steps = steps.ok_or_else(|| StoreError::NewerSchema { path: path.to_path_buf(), found })?;
+    for step in steps {
+        transaction.execute_batch(step).map_err(at)?;
+    }
+    if !steps.is_empty() {
+        transaction.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(at)?;
     }
     transaction.commit().map_err(at)
 }

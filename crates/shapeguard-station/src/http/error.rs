@@ -115,6 +115,7 @@ impl From<InspectError> for ApiError {
         match error {
             InspectError::Category(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown-category", message),
             InspectError::WantsMask { .. } => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "wants-mask", message),
+            InspectError::Unreadable(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unreadable", message),
             InspectError::Store(error) => error.into(),
         }
     }

@@ -21,7 +21,7 @@ use crate::maps::MapKind;
 use crate::pictures::{self, PictureError};
 use crate::queue::{Answer, NotTaken};
 use crate::record::{Record, Verdict};
-use crate::station::{Event, InspectionRequest, UploadedFile};
+use crate::station::{Event, IfUnreadable, InspectionRequest, UploadedFile};
 use crate::store::{Feedback, FeedbackKind, FileRole, Filter, Store, StoredInspection};
 use crate::time::{now_ms, parse_rfc3339};
 use crate::views::{InspectionView, SummaryView};
@@ -177,11 +177,13 @@ async fn read_fields(app: &App, form: &mut Multipart, received_ms: i64) -> Resul
         category: text("category"),
         serial: text("serial"),
         meta,
-        cloud,
+        cloud: Some(cloud),
         rgb: files.remove("rgb"),
         intrinsics: files.remove("intrinsics"),
         options,
         received_ms,
+        watched: None,
+        if_unreadable: IfUnreadable::Keep,
     })
 }
 

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use shapeguard::outputs::RecordVerdict;
 
 use super::blobs::Pin;
-use super::{FeedbackKind, Rollback, Store, StoreError};
+use super::{FeedbackKind, Rollback, Store, StoreError, WatchedScan, outbox, watched};
 
 /// Most inspections of one page: a few hundred kB of JSON.
 pub const LARGEST_PAGE: usize = 1000;
@@ -89,6 +89,10 @@ pub struct NewInspection<'a> {
     pub record: String,
     /// Its files.
     pub files: Vec<(FileRole, &'a [u8])>,
+    /// The scan in a watched folder that it is of.
+    pub watched: Option<&'a WatchedScan>,
+    /// Who is to be told of it.
+    pub sinks: &'a [&'static str],
 }
 
 /// An inspection that was kept.
@@ -195,6 +199,10 @@ impl Store {
                     .prepare_cached("INSERT INTO inspection_files (inspection, role, sha256) VALUES (?, ?, ?)")?
                     .execute(params![n, role.name(), pin.sha256])?;
             }
+            if let Some(scan) = new.watched {
+                watched::note(transaction, scan, s.received_ms)?;
+            }
+            outbox::put(transaction, new.sinks, n)?;
             Ok(n)
         })?;
         Ok(Summary { n, ..new.summary.clone() })

@@ -38,6 +38,8 @@ fn keep(store: &Store, i: i64) -> Result<Summary, StoreError> {
         summary: summary(i),
         record: format!("{{\"i\":{i}}}"),
         files: vec![(FileRole::Cloud, cloud.as_bytes()), (FileRole::Rgb, b"image")],
+        watched: None,
+        sinks: &[],
     })
 }
 

@@ -1,0 +1,247 @@
+//! `shapeguard watch`: a folder that a camera writes to, and who is told what came of each scan.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, bail, ensure};
+use shapeguard_station::delivery::{Deliveries, Sink};
+use shapeguard_station::http::{ServeOptions, Server};
+use shapeguard_station::record::Record;
+use shapeguard_station::sinks::{self, MqttAddress, MqttOptions, WebhookOptions};
+use shapeguard_station::station::Station;
+use shapeguard_station::watch::{WatchOptions, Watched, Watcher};
+
+use crate::inspect::{human_heading, human_line};
+use crate::output::{self, counted};
+use crate::scans::CoordinateOptions;
+use crate::station::{self, StationOptions};
+
+/// Where the token for the web server is given: other users of the machine see a command's options.
+const WEBHOOK_TOKEN: &str = "SHAPEGUARD_WEBHOOK_TOKEN";
+/// Where the password for the broker is given.
+const MQTT_PASSWORD: &str = "SHAPEGUARD_MQTT_PASSWORD";
+
+/// Inspect each scan that appears in a folder, once, and tell others what came of it.
+///
+/// Scans are clouds with the image of the same name beside them, or in xyz/ (or depth/) and rgb/. Files that are still being
+/// written are waited for. What was inspected is remembered in --data: after a restart the rest is inspected, and nothing
+/// twice. Everything is kept as by `shapeguard serve`; with --listen there is the same page and interface besides.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  shapeguard watch camera --models models --data station --listen 127.0.0.1:8077\n  shapeguard watch camera --models models --data station --out results --json\n  shapeguard watch camera --models models --data station --mqtt mqtt://line-3@broker.example/hall-2/results\n\nEnvironment:\n  SHAPEGUARD_WEBHOOK_TOKEN   sent to --webhook as `Authorization: Bearer`\n  SHAPEGUARD_MQTT_PASSWORD   password of the user in --mqtt"
+)]
+pub struct WatchArgs {
+    /// Folder that scans appear in
+    folder: PathBuf,
+    /// Model that judges, by its name, or `auto` for the one that knows several categories; may be left out if there is but one
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// Category, of a model for several, if all scans are of one
+    #[arg(long, value_name = "NAME")]
+    category: Option<String>,
+    /// Seconds that a scan's files stay the same before they are read; 0 if they are moved in whole
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.5)]
+    settle: f64,
+    /// Seconds that files stay the same before a scan that cannot be read, or lacks one of them, is kept as not judged
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
+    patience: f64,
+    /// At the first start, leave alone what lies there already
+    #[arg(long)]
+    new_only: bool,
+    /// End when everything that lies there is inspected and told
+    #[arg(long)]
+    once: bool,
+    /// Print a JSON line for each scan in place of a line for people
+    #[arg(long)]
+    json: bool,
+    /// Folder for each scan's result: NAME-ID.json and a picture, NAME-ID.png
+    #[arg(long, value_name = "DIR", help_heading = "Telling others")]
+    out: Option<PathBuf>,
+    /// Address that each result is sent to as JSON (POST), until it is taken
+    #[arg(long, value_name = "URL", help_heading = "Telling others")]
+    webhook: Option<String>,
+    /// Broker and topic that each result is published at: mqtt://USER@HOST:PORT/TOPIC, or mqtts:// for TLS
+    #[arg(long, value_name = "URL", help_heading = "Telling others")]
+    mqtt: Option<MqttAddress>,
+    /// Certificates (PEM) to check the broker's with, in place of the operating system's
+    #[arg(long, value_name = "FILE", requires = "mqtt", help_heading = "Telling others")]
+    mqtt_ca: Option<PathBuf>,
+    /// Listen there too, with the page and the interface of `shapeguard serve`
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    #[command(flatten)]
+    station: StationOptions,
+    #[command(flatten)]
+    coordinates: CoordinateOptions,
+}
+
+/// Runs the command until it is interrupted or terminated, or with `--once` until everything is done.
+///
+/// # Errors
+/// If an option makes no sense, a model cannot be loaded, a folder not be used, or with `--once` somebody was not told.
+pub fn run(args: &WatchArgs) -> Result<()> {
+    let serve = args.station.serve_options(args.listen)?;
+    let (settle, patience) = (seconds("--settle", args.settle)?, seconds("--patience", args.patience)?);
+    // The names are known before the sinks are made, which need the station.
+    let names = args.sink_names();
+    let station = args.station.open(names.clone())?;
+    let options = WatchOptions {
+        folder: args.folder.clone(),
+        model: args.model_name(&station)?,
+        category: args.category.clone(),
+        read: args.coordinates.read_options(serve.max_pixels),
+        largest_bytes: serve.largest_scan_bytes as u64,
+        settle,
+        patience,
+        is_new_only: args.new_only,
+        is_once: args.once,
+    };
+    for (name, count) in station.store.undelivered_counts()?.iter().filter(|(name, _)| !names.contains(&name.as_str())) {
+        tracing::warn!("{} of an earlier run wait for the sink {name}, which is not given", counted(*count, "result"));
+    }
+    let sinks = args.sinks(&station, &serve)?;
+    debug_assert_eq!(sinks.iter().map(|sink| sink.name).collect::<Vec<_>>(), names);
+    station::runtime()?.block_on(watch(station, serve, options, sinks, args))
+}
+
+async fn watch(
+    station: Arc<Station>,
+    serve: ServeOptions,
+    options: WatchOptions,
+    sinks: Vec<Sink>,
+    args: &WatchArgs,
+) -> Result<()> {
+    let server = Server::bind(Arc::clone(&station), serve).await?;
+    if let Some(address) = server.address()? {
+        // Results go to stdout, and programs read them there.
+        tracing::warn!("listening on http://{address}");
+    }
+    let watcher = Watcher::new(Arc::clone(&station), server.queue(), options)?;
+    tracing::warn!("watching {} with the model {}", args.folder.display(), args.model_name(&station)?);
+    if !args.json {
+        output::text(&format!("{}\n", human_heading(None)))?;
+    }
+    let deliveries = Deliveries::start(&station, sinks);
+    let stop = Arc::new(AtomicBool::new(false));
+    let is_told = Arc::clone(&stop);
+    let watching = tokio::task::spawn_blocking(move || watcher.run(&is_told));
+    let (ended, is_over) = tokio::sync::oneshot::channel();
+    let watching = tokio::spawn(async move {
+        let watched = watching.await;
+        // The server may have stopped before.
+        let _ = ended.send(());
+        watched
+    });
+    let until = async move {
+        tokio::select! {
+            () = station::asked_to_stop() => {}
+            _ = is_over => {}
+        }
+        stop.store(true, Ordering::Relaxed);
+    };
+    server.run(until).await?;
+    let watched = watching.await??;
+    tokio::task::spawn_blocking(move || deliveries.finish()).await?;
+    summarise(watched?, &station, args)
+}
+
+fn summarise(watched: Watched, station: &Station, args: &WatchArgs) -> Result<()> {
+    let Watched { good, rejected, not_judged } = watched;
+    tracing::warn!(
+        "{}: {good} good, {rejected} rejected, {not_judged} not judged",
+        counted(good + rejected + not_judged, "scan")
+    );
+    let names = args.sink_names();
+    let waiting = station.store.undelivered_counts()?;
+    let untold: Vec<String> = waiting
+        .iter()
+        .filter(|(name, _)| names.contains(&name.as_str()))
+        .map(|(name, count)| format!("{name} ({})", counted(*count, "result")))
+        .collect();
+    if !untold.is_empty() {
+        let message = format!("not everybody was told: {}; the next run goes on with it", untold.join(", "));
+        if args.once {
+            bail!(message);
+        }
+        tracing::warn!("{message}");
+    }
+    Ok(())
+}
+
+impl WatchArgs {
+    /// The model to judge with: the one that is named, or the only one.
+    fn model_name(&self, station: &Station) -> Result<String> {
+        if let Some(name) = &self.model {
+            return Ok(name.clone());
+        }
+        match station::model_names(station).as_slice() {
+            [name] => Ok(name.clone()),
+            [] => bail!("there is no model; put one in the folder of --models"),
+            names => bail!("there are several models: {}; name one with --model", names.join(", ")),
+        }
+    }
+
+    /// What the sinks are called in the outbox.
+    fn sink_names(&self) -> Vec<&'static str> {
+        let given = [
+            Some(sinks::STDOUT),
+            self.out.as_ref().map(|_| sinks::FOLDER),
+            self.webhook.as_ref().map(|_| sinks::WEBHOOK),
+            self.mqtt.as_ref().map(|_| sinks::MQTT),
+        ];
+        given.into_iter().flatten().collect()
+    }
+
+    /// Those who are told, in the same order.
+    fn sinks(&self, station: &Station, serve: &ServeOptions) -> Result<Vec<Sink>> {
+        let is_json = self.json;
+        let text = move |json: &str, record: &Record| if is_json { format!("{json}\n") } else { line(record) };
+        let mut sinks = vec![sinks::stream(std::io::stdout(), text)];
+        if let Some(folder) = &self.out {
+            ensure!(
+                folder.canonicalize().ok() != self.folder.canonicalize().ok() || !self.folder.exists(),
+                "--out {}: is the folder that is watched; give another",
+                folder.display()
+            );
+            sinks.push(sinks::folder(folder.clone(), Arc::clone(&station.store), serve.max_pixels)?);
+        }
+        if let Some(url) = &self.webhook {
+            let options = WebhookOptions { url: url.clone(), token: std::env::var(WEBHOOK_TOKEN).ok() };
+            sinks.push(sinks::webhook(options).map_err(|error| anyhow!("--webhook {error}"))?);
+        }
+        if let Some(address) = &self.mqtt {
+            let options = MqttOptions {
+                address: address.clone(),
+                password: std::env::var(MQTT_PASSWORD).ok(),
+                ca: self.mqtt_ca.clone(),
+            };
+            sinks.push(sinks::mqtt(options).map_err(|error| anyhow!("--mqtt {error}"))?);
+        }
+        Ok(sinks)
+    }
+}
+
+fn seconds(option: &str, value: f64) -> Result<Duration> {
+    ensure!((0.0..=86_400.0).contains(&value), "{option}: expected 0 to 86400 seconds, found {value}");
+    Ok(Duration::from_secs_f64(value))
+}
+
+/// A result for people.
+fn line(record: &Record) -> String {
+    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), output::number);
+    let scan = record.meta.get("file").or(record.serial.as_ref()).map_or("", String::as_str);
+    let mut text = human_line(
+        &record.verdict.to_string(),
+        &number(record.score.map(f64::from)),
+        &number(record.p_value),
+        None,
+        scan,
+    );
+    for note in record.reason.iter().chain(&record.warnings) {
+        text += &format!("\n{:12}{note}", "");
+    }
+    text + "\n"
+}
