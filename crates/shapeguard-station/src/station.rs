@@ -8,6 +8,7 @@ use std::time::Instant;
 use shapeguard::outputs::{RecordVerdict, ScanRecord};
 use shapeguard::routed::RoutedInspection;
 use shapeguard::{Detector, LoadedScan};
+use shapeguard_core::grid::ScoreMap;
 use shapeguard_core::sample::Scan;
 use shapeguard_core::settings::ForegroundMethod;
 use shapeguard_data::{DataError, NamedBytes, ReadOptions, ScanBytes, decode_scan};
@@ -55,6 +56,17 @@ pub struct InspectionRequest {
     pub options: ReadOptions,
     /// When it came, milliseconds since 1970 in UTC.
     pub received_ms: i64,
+}
+
+/// An inspection that is kept.
+#[derive(Debug)]
+pub struct Inspected {
+    /// What is stored of it.
+    pub record: Record,
+    /// What lists show of it.
+    pub summary: Summary,
+    /// The fused map, in full precision, which lies on the scan as [`Record::frame`] says; `None` if it was not judged.
+    pub fused: Option<ScoreMap>,
 }
 
 /// What happened, for those who look on.
@@ -155,7 +167,7 @@ impl Station {
         &self,
         request: &InspectionRequest,
         is_wanted: impl Fn() -> bool,
-    ) -> Result<Option<(Record, Summary)>, InspectError> {
+    ) -> Result<Option<Inspected>, InspectError> {
         let LoadedModel { name, sha256, model } = &*request.model;
         let given = request.category.as_deref().map(|category| model.category(category)).transpose()?;
         if model.settings().foreground.method == ForegroundMethod::Mask {
@@ -198,7 +210,7 @@ impl Station {
         self.measures.inspected(&record, start.elapsed());
         self.observe(&request.model, &summary);
         self.tell(Event::Inspection(Box::new(summary.clone())));
-        Ok(Some((record, summary)))
+        Ok(Some(Inspected { record, summary, fused: pictures.fused }))
     }
 
     fn keep(&self, request: &InspectionRequest, record: &Record, pictures: &Pictures) -> Result<Summary, StoreError> {
@@ -273,6 +285,7 @@ fn decode(request: &InspectionRequest) -> Result<LoadedScan, DataError> {
 struct Pictures {
     place: Option<MapPlace>,
     maps: Option<Vec<u8>>,
+    fused: Option<ScoreMap>,
     thumbnail: Option<Vec<u8>>,
 }
 
@@ -291,6 +304,7 @@ impl Pictures {
                 good_peak,
             }),
             maps: Some(pack([&sdf, &rgb, &judged.maps.fused])),
+            fused: Some(judged.maps.fused.clone()),
             thumbnail: thumbnail(scan.rgb(), Some(Heat { map: &judged.maps.fused, frame, good_peak })),
         }
     }
