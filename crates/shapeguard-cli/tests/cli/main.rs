@@ -8,6 +8,7 @@ mod bad_input;
 mod bench;
 mod device;
 mod help;
+mod open_inference;
 mod reproduce;
 mod several;
 mod station;

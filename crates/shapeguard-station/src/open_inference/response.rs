@@ -141,3 +141,56 @@ pub fn encode(response: &InferResponse) -> Encoded {
     bytes.append(&mut binary);
     Encoded { bytes, json_length }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Output;
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn answer(is_binary: [bool; 3]) -> InferResponse {
+        let tensor = |output, is_binary, shape: &[usize], data| OutputTensor {
+            wanted: WantedOutput { output, is_binary },
+            shape: shape.to_vec(),
+            data,
+        };
+        InferResponse {
+            model_name: "part".into(),
+            model_version: "abc".into(),
+            id: None,
+            inspection: "7".into(),
+            outputs: vec![
+                tensor(Output::Verdict, is_binary[0], &[1], TensorData::Texts(vec!["good".into()])),
+                tensor(Output::AnomalyMap, is_binary[1], &[1, 2], TensorData::Floats(vec![0.1, 16_777_216.0])),
+                tensor(Output::Score, is_binary[2], &[0], TensorData::Floats(vec![])),
+            ],
+        }
+    }
+
+    #[test]
+    fn json_has_the_digits_of_single_precision() {
+        let Encoded { bytes, json_length } = encode(&answer([false; 3]));
+        assert_eq!(json_length, None);
+        assert_eq!(
+            String::from_utf8(bytes).unwrap(),
+            "{\"model_name\":\"part\",\"model_version\":\"abc\",\"parameters\":{\"inspection\":\"7\"},\"outputs\":[\
+             {\"name\":\"verdict\",\"shape\":[1],\"datatype\":\"BYTES\",\"data\":[\"good\"]},\
+             {\"name\":\"anomaly_map\",\"shape\":[1,2],\"datatype\":\"FP32\",\"data\":[0.1,16777216.0]},\
+             {\"name\":\"score\",\"shape\":[0],\"datatype\":\"FP32\",\"data\":[]}]}"
+        );
+    }
+
+    #[test]
+    fn binary_tensors_follow_the_json_in_its_order() {
+        let Encoded { bytes, json_length } = encode(&answer([true, false, true]));
+        let (json, binary) = bytes.split_at(json_length.unwrap());
+        let json: Value = serde_json::from_slice(json).unwrap();
+        assert_eq!(json["outputs"][0]["parameters"], json!({"binary_data_size": 8}));
+        assert_eq!((&json["outputs"][0]["data"], &json["outputs"][1]["parameters"]), (&Value::Null, &Value::Null));
+        assert_eq!(json["outputs"][2]["parameters"], json!({"binary_data_size": 0}));
+        assert_eq!(binary, b"\x04\0\0\0good");
+
+        let Encoded { bytes, json_length } = encode(&answer([true; 3]));
+        assert_eq!(bytes[json_length.unwrap()..], *b"\x04\0\0\0good\xcd\xcc\xcc\x3d\0\0\x80\x4b");
+    }
+}
