@@ -8,8 +8,9 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use shapeguard_core::grid::Grid;
-use shapeguard_data::{ReadOptions, ScanSource, read_scan};
+use shapeguard_data::{ReadOptions, ScanSource, encode_xyz_tiff, read_scan};
 
+use crate::several::several;
 use crate::station::{Answer, Station, defective, models};
 use crate::support::{fixture, run};
 
@@ -162,6 +163,9 @@ fn tensors_are_judged_as_files_are_and_kept() {
     let address = format!("/v1/inspections/{id}");
     let kept = station.get(&address).expect(200);
     assert_eq!(found.text("record").as_bytes(), kept.bytes);
+    // As the file that the simulator wrote.
+    let sha256 = shapeguard_station::sha256(&std::fs::read(fixture().cloud(&folder, &name)).unwrap());
+    assert!(data.path().join("files").join(&sha256[..2]).join(&sha256).is_file());
     let kept = kept.json();
     assert_eq!((&kept["serial"], &kept["meta"]["line"]), (&"A-17".into(), &"3".into()));
     assert_eq!((&kept["regions"], &found.json["id"]), (&told["regions"], &"one".into()));
@@ -189,6 +193,19 @@ fn tensors_are_judged_as_files_are_and_kept() {
     station.get(&version).expect(200);
     station.get(&format!("{version}/ready")).expect(200);
 
+    // Another unit, with what is no point written as NaN: as `inspect` reads it from a file.
+    let millimetres = Tensors { xyz: scan.xyz.map(|point| point.map(|metres| metres * 1000.0)), rgb: scan.rgb.clone() };
+    let (cloud, _) = fixture().copy_scan(&data.path().join("mm"), "000");
+    std::fs::write(&cloud, encode_xyz_tiff(&millimetres.xyz).unwrap()).unwrap();
+    std::fs::copy(fixture().image(&folder, &name), data.path().join("mm/rgb/000.png")).unwrap();
+    let run = run!["inspect", &fixture().model, &cloud, "--unit", "mm"];
+    let told: Value = serde_json::from_str(run.out.lines().next().unwrap()).unwrap();
+    let more = json!({"parameters": {"unit": "mm", "binary_data_output": true}});
+    let found = Outputs::of(&millimetres.send(&station, INFER, &[], &more).expect(200));
+    assert_eq!(found.floats("score"), [number(&told["score"])]);
+    let record: Value = serde_json::from_str(&found.text("record")).unwrap();
+    assert_eq!((&record["read_as"]["unit"], &record["peak"]["xyz_m"]), (&"mm".into(), &told["peak"]["xyz_m"]));
+
     // What cannot be judged has no numbers, and is kept too.
     scan.xyz.as_mut_slice().fill([0.0; 3]);
     let found = scan.send(&station, INFER, &[], &json!({"parameters": {"binary_data_output": true}})).expect(200);
@@ -198,8 +215,27 @@ fn tensors_are_judged_as_files_are_and_kept() {
     let record: Value = serde_json::from_str(&found.text("record")).unwrap();
     assert!(record["reason"].as_str().unwrap().starts_with("xyz: the cloud has no valid point"), "{record}");
     let list = station.get("/v1/inspections").expect(200).json();
-    assert_eq!(list["inspections"].as_array().unwrap().len(), 4);
-    assert!(run!["history", "verify", "--data", data.path()].expect(0).contains("4 inspections"), "all whole");
+    assert_eq!(list["inspections"].as_array().unwrap().len(), 5);
+    assert!(run!["history", "verify", "--data", data.path()].expect(0).contains("5 inspections"), "all whole");
+}
+
+#[test]
+fn auto_is_the_model_that_routes() {
+    let (models, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::copy(&several().model, models.path().join("parts.shapeguard")).unwrap();
+    let station = Station::start(Some(models.path()), data.path(), &[]);
+    assert_eq!(station.get("/v2/models/auto").expect(200).json()["name"], "parts");
+    station.get("/v2/models/auto/ready").expect(200);
+    let scan = Tensors::read("test/good", "000");
+    let infer = |more: Value| {
+        let answer = scan.send(&station, "/v2/models/auto/infer", &[], &more).expect(200).json();
+        assert_eq!(answer["model_name"], "parts");
+        let record: Value = serde_json::from_str(answer["outputs"][0]["data"][0].as_str().unwrap()).unwrap();
+        (record["category"].clone(), record["routing"]["nearest_category"].clone())
+    };
+    assert_eq!(infer(json!({"outputs": [{"name": "record"}]})), ("biscuit".into(), "biscuit".into()));
+    let given = json!({"outputs": [{"name": "record"}], "parameters": {"category": "cork"}});
+    assert_eq!(infer(given), ("cork".into(), Value::Null));
 }
 
 #[test]
