@@ -100,7 +100,7 @@ pub fn run(args: &InspectArgs, bars: &Bars) -> Result<Outcome> {
     let mut outcome = Outcome::Success;
     if args.human {
         let columns = matches!(model, Model::Routed(_)).then_some(["category", "confidence"]);
-        output::text(&format!("{}\n", human_line("verdict", "score", "p-value", columns, "scan")))?;
+        output::text(&format!("{}\n", human_heading(columns)))?;
     }
     let inspector = Inspector { model: &model, category, reader: &reader, force: args.force };
     inspect_all(&tasks, inspector, bars, |done| {
@@ -297,8 +297,13 @@ fn human(record: &ScanRecord) -> String {
     line
 }
 
+/// What stands above the lines of [`human_line`].
+pub(crate) fn human_heading(columns: Option<[&str; 2]>) -> String {
+    human_line("verdict", "score", "p-value", columns, "scan")
+}
+
 /// `columns` are those of a model for several categories.
-fn human_line(verdict: &str, score: &str, p_value: &str, columns: Option<[&str; 2]>, scan: &str) -> String {
+pub(crate) fn human_line(verdict: &str, score: &str, p_value: &str, columns: Option<[&str; 2]>, scan: &str) -> String {
     let columns =
         columns.map_or_else(String::new, |[category, confidence]| format!("{category:16}  {confidence:>10}  "));
     format!("{verdict:10}  {score:>10}  {p_value:>7}  {columns}{scan}")

@@ -118,7 +118,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let bars = if cli.quiet { Bars::hidden() } else { Bars::new() };
     start_log(cli.verbose, cli.quiet, &bars);
-    match run(cli.command, &bars) {
+    match run(cli.command, &bars, cli.quiet) {
         Ok(outcome) => outcome.into(),
         Err(error) => {
             // Whoever reads the results has had enough; that is no news, but not success either.
@@ -130,7 +130,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, bars: &Bars) -> Result<Outcome> {
+fn run(command: Command, bars: &Bars, is_quiet: bool) -> Result<Outcome> {
     let done = |()| Outcome::Success;
     match command {
         Command::Demo(args) => demo::run(&args, bars),
@@ -141,7 +141,7 @@ fn run(command: Command, bars: &Bars) -> Result<Outcome> {
         Command::Bench(args) => bench::run(&args, bars).map(done),
         Command::Reproduce(args) => reproduce::run(&args, bars).map(done),
         Command::Serve(args) => serve::run(&args).map(done),
-        Command::Watch(args) => watch::run(&args).map(done),
+        Command::Watch(args) => watch::run(&args, is_quiet).map(done),
         Command::Token(args) => serve::run_token(&args).map(done),
         Command::History(args) => history::run(&args, bars).map(done),
         Command::Info(args) => info::run(&args).map(done),

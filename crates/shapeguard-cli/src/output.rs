@@ -18,6 +18,12 @@ pub fn text(text: &str) -> Result<()> {
     Ok(())
 }
 
+/// Tells people something on stderr, beside the results.
+pub fn note(text: &str) {
+    // Nobody is left to be told if stderr is closed.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
 /// Prints indented JSON with a final newline.
 ///
 /// # Errors

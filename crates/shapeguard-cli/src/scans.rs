@@ -108,8 +108,7 @@ impl ScanOptions {
             }
         };
         let intrinsics = self.intrinsics.as_deref().map(Intrinsics::read).transpose().context("--intrinsics")?;
-        let options =
-            ReadOptions { intrinsics, grid: self.grid, ..self.coordinates.read_options(max_pixels) };
+        let options = ReadOptions { intrinsics, grid: self.grid, ..self.coordinates.read_options(max_pixels) };
         Ok(ScanReader { options, masks: self.mask.clone() })
     }
 }

@@ -82,7 +82,12 @@ pub struct WatchArgs {
 ///
 /// # Errors
 /// If an option makes no sense, a model cannot be loaded, a folder not be used, or with `--once` somebody was not told.
-pub fn run(args: &WatchArgs) -> Result<()> {
+pub fn run(args: &WatchArgs, is_quiet: bool) -> Result<()> {
+    let note = |text: &str| {
+        if !is_quiet {
+            output::note(text);
+        }
+    };
     let serve = args.station.serve_options(args.listen)?;
     let (settle, patience) = (seconds("--settle", args.settle)?, seconds("--patience", args.patience)?);
     // The names are known before the sinks are made, which need the station.
@@ -99,12 +104,13 @@ pub fn run(args: &WatchArgs) -> Result<()> {
         is_new_only: args.new_only,
         is_once: args.once,
     };
-    for (name, count) in station.store.undelivered_counts()?.iter().filter(|(name, _)| !names.contains(&name.as_str())) {
+    for (name, count) in station.store.undelivered_counts()?.iter().filter(|(name, _)| !names.contains(&name.as_str()))
+    {
         tracing::warn!("{} of an earlier run wait for the sink {name}, which is not given", counted(*count, "result"));
     }
     let sinks = args.sinks(&station, &serve)?;
     debug_assert_eq!(sinks.iter().map(|sink| sink.name).collect::<Vec<_>>(), names);
-    station::runtime()?.block_on(watch(station, serve, options, sinks, args))
+    station::runtime()?.block_on(watch(station, serve, options, sinks, args, &note))
 }
 
 async fn watch(
@@ -113,14 +119,15 @@ async fn watch(
     options: WatchOptions,
     sinks: Vec<Sink>,
     args: &WatchArgs,
+    note: &dyn Fn(&str),
 ) -> Result<()> {
     let server = Server::bind(Arc::clone(&station), serve).await?;
     if let Some(address) = server.address()? {
-        // Results go to stdout, and programs read them there.
-        tracing::warn!("listening on http://{address}");
+        note(&format!("listening on http://{address}"));
     }
+    let model = options.model.clone();
     let watcher = Watcher::new(Arc::clone(&station), server.queue(), options)?;
-    tracing::warn!("watching {} with the model {}", args.folder.display(), args.model_name(&station)?);
+    note(&format!("watching {} with the model {model}", args.folder.display()));
     if !args.json {
         output::text(&format!("{}\n", human_heading(None)))?;
     }
@@ -145,15 +152,13 @@ async fn watch(
     server.run(until).await?;
     let watched = watching.await??;
     tokio::task::spawn_blocking(move || deliveries.finish()).await?;
-    summarise(watched?, &station, args)
+    summarise(watched?, &station, args, note)
 }
 
-fn summarise(watched: Watched, station: &Station, args: &WatchArgs) -> Result<()> {
+fn summarise(watched: Watched, station: &Station, args: &WatchArgs, note: &dyn Fn(&str)) -> Result<()> {
     let Watched { good, rejected, not_judged } = watched;
-    tracing::warn!(
-        "{}: {good} good, {rejected} rejected, {not_judged} not judged",
-        counted(good + rejected + not_judged, "scan")
-    );
+    let total = counted(good + rejected + not_judged, "scan");
+    note(&format!("{total}: {good} good, {rejected} rejected, {not_judged} not judged"));
     let names = args.sink_names();
     let waiting = station.store.undelivered_counts()?;
     let untold: Vec<String> = waiting
@@ -166,7 +171,7 @@ fn summarise(watched: Watched, station: &Station, args: &WatchArgs) -> Result<()
         if args.once {
             bail!(message);
         }
-        tracing::warn!("{message}");
+        note(&message);
     }
     Ok(())
 }

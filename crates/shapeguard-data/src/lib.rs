@@ -37,5 +37,6 @@ pub use scan_file::{
     parse_grid_size, read_mask, read_rgb, read_scan, read_truth,
 };
 pub use write::{
-    atomic_write, check_folder, write_coloured_ply, write_json, write_mask_png, write_rgb_png, write_xyz_tiff,
+    atomic_write, check_folder, encode_xyz_tiff, write_coloured_ply, write_json, write_mask_png, write_rgb_png,
+    write_xyz_tiff,
 };

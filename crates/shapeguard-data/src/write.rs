@@ -1,11 +1,11 @@
 //! Writing files: whole or not at all, and never over an existing one without being told to.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Cursor, Seek, Write};
 use std::path::Path;
 
 use serde::Serialize;
-use shapeguard_core::grid::{Mask, RgbImage, ScoreMap};
+use shapeguard_core::grid::{Grid, Mask, RgbImage, ScoreMap};
 use shapeguard_core::sample::OrganizedCloud;
 use tempfile::NamedTempFile;
 use tiff::encoder::{Compression, DeflateLevel, TiffEncoder, colortype};
@@ -90,23 +90,32 @@ fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
 /// # Errors
 /// As [`atomic_write`].
 pub fn write_xyz_tiff(path: &Path, cloud: &OrganizedCloud, overwrite: bool) -> Result<(), DataError> {
-    let size = cloud.size();
-    atomic_write(path, overwrite, |writer| {
-        let other = |error: tiff::TiffError| match error {
-            tiff::TiffError::IoError(error) => error,
-            error => io::Error::other(error),
-        };
-        // `Fast`: floats hardly shrink further, and the simulator writes thousands.
-        let mut encoder =
-            TiffEncoder::new(writer).map_err(other)?.with_compression(Compression::Deflate(DeflateLevel::Fast));
-        encoder
-            .write_image::<colortype::RGB32Float>(
-                size.cols as u32,
-                size.rows as u32,
-                cloud.points_m().as_slice().as_flattened(),
-            )
-            .map_err(other)
-    })
+    atomic_write(path, overwrite, |writer| encode_tiff(writer, cloud.points_m()))
+}
+
+/// Coordinates, in whatever unit and with whatever stands for no point, as the bytes of the TIFF that [`write_xyz_tiff`]
+/// writes.
+///
+/// # Errors
+/// If a TIFF cannot hold so much.
+pub fn encode_xyz_tiff(points: &Grid<[f32; 3]>) -> Result<Vec<u8>, DataError> {
+    let mut bytes = Cursor::new(Vec::new());
+    encode_tiff(&mut bytes, points)
+        .map_err(|source| DataError::Write { path: "cloud to be written".into(), source })?;
+    Ok(bytes.into_inner())
+}
+
+fn encode_tiff(writer: impl Write + Seek, points: &Grid<[f32; 3]>) -> io::Result<()> {
+    let size = points.size();
+    let other = |error: tiff::TiffError| match error {
+        tiff::TiffError::IoError(error) => error,
+        error => io::Error::other(error),
+    };
+    // `Fast`: floats hardly shrink further, and the simulator writes thousands.
+    let mut encoder =
+        TiffEncoder::new(writer).map_err(other)?.with_compression(Compression::Deflate(DeflateLevel::Fast));
+    let values = points.as_slice().as_flattened();
+    encoder.write_image::<colortype::RGB32Float>(size.cols as u32, size.rows as u32, values).map_err(other)
 }
 
 /// Writes a colour image as PNG.

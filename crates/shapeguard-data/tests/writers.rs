@@ -7,8 +7,9 @@ use std::path::Path;
 
 use shapeguard_core::grid::{Grid, GridSize};
 use shapeguard_data::{
-    DEFAULT_MAX_PIXELS, DataError, ReadOptions, ScanSource, atomic_write, check_folder, encode_rgb_png, read_mask,
-    read_rgb, read_scan, write_coloured_ply, write_json, write_mask_png, write_rgb_png, write_xyz_tiff,
+    DEFAULT_MAX_PIXELS, DataError, ReadOptions, ScanSource, atomic_write, check_folder, encode_rgb_png,
+    encode_xyz_tiff, read_mask, read_rgb, read_scan, write_coloured_ply, write_json, write_mask_png, write_rgb_png,
+    write_xyz_tiff,
 };
 use support::{SIZE, rgb, scan};
 
@@ -24,6 +25,7 @@ fn a_scan_is_read_back_bit_exactly() {
     write_rgb_png(&image, &rgb(), false).unwrap();
     assert_eq!(read_scan(&ScanSource::with_rgb(&xyz, &image), &ReadOptions::default()).unwrap(), scan());
     assert_eq!(encode_rgb_png(&rgb()).unwrap(), std::fs::read(&image).unwrap());
+    assert_eq!(encode_xyz_tiff(scan().cloud().points_m()).unwrap(), std::fs::read(&xyz).unwrap());
     assert_eq!(entries(xyz.parent().unwrap()), 1, "no temporary files are left");
 }
 

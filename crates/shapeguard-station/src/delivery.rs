@@ -3,7 +3,6 @@
 //! Exactly once cannot be had across a network: who acknowledged may not have been heard. Every result carries its
 //! inspection's id, by which a receiver knows one that it had already.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -19,6 +18,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How often the outbox is looked at.
 const PERIOD: Duration = Duration::from_millis(100);
+/// How long who does not take a result is asked again at the end.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Why a result was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,8 +68,8 @@ pub struct Deliveries {
 
 #[derive(Debug, Default)]
 struct End {
-    is_near: AtomicBool,
-    lock: Mutex<()>,
+    /// Since when the end is near.
+    since: Mutex<Option<Instant>>,
     changed: Condvar,
 }
 
@@ -88,9 +89,9 @@ impl Deliveries {
         Self { end, threads }
     }
 
-    /// Tells what there is to be told, and ends; who does not take it now is told after the next start.
+    /// Tells what there is to be told, and ends; who does not take it within some seconds is told after the next start.
     pub fn finish(self) {
-        self.end.is_near.store(true, Ordering::Relaxed);
+        *self.end.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         self.end.changed.notify_all();
         for thread in self.threads {
             if thread.join().is_err() {
@@ -101,18 +102,14 @@ impl Deliveries {
 }
 
 impl End {
-    fn is_near(&self) -> bool {
-        self.is_near.load(Ordering::Relaxed)
+    fn since(&self) -> Option<Instant> {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits, but not beyond the end.
+    /// Waits, but not beyond the moment when the end comes near.
     fn wait(&self, time: Duration) {
-        let until = Instant::now() + time;
-        let mut guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(rest) = until.checked_duration_since(Instant::now()).filter(|_| !self.is_near()) {
-            // Notices may come between the look and the wait, hence no longer than a period.
-            guard = self.changed.wait_timeout(guard, rest.min(PERIOD)).unwrap_or_else(PoisonError::into_inner).0;
-        }
+        let since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.changed.wait_timeout_while(since, time, |since| since.is_none()));
     }
 }
 
@@ -120,15 +117,14 @@ fn deliver(station: &Station, mut sink: Sink, end: &End) {
     let mut pause = FIRST_PAUSE;
     loop {
         // Asked before the look into the outbox, so that what was put there until then is told.
-        let is_last = end.is_near();
-        match deliver_some(station, &mut sink) {
-            Ok(0) if is_last => return,
-            Ok(0) => end.wait(PERIOD),
-            Ok(_) => pause = FIRST_PAUSE,
-            Err(after) => {
-                if is_last {
-                    return;
-                }
+        let end_since = end.since();
+        match (deliver_some(station, &mut sink), end_since) {
+            (Ok(0), Some(_)) => return,
+            (Ok(0), None) => end.wait(PERIOD),
+            (Ok(_), _) => pause = FIRST_PAUSE,
+            (Err(_), Some(since)) if since.elapsed() >= GRACE => return,
+            (Err(_), Some(_)) => std::thread::sleep(FIRST_PAUSE),
+            (Err(after), None) => {
                 end.wait(after.map_or(pause, |after| after.min(LONGEST_PAUSE)));
                 pause = (2 * pause).min(LONGEST_PAUSE);
             }

@@ -7,8 +7,10 @@ mod events;
 mod fits;
 mod inspections;
 mod models;
+mod open_inference;
 mod page;
 mod status;
+mod texts;
 
 use std::fs::{File, TryLockError};
 use std::net::{IpAddr, SocketAddr};
@@ -19,7 +21,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -117,7 +119,7 @@ pub(crate) struct App {
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Shapeguard inspection station",
-    description = "Inspects scans of manufactured parts, remembers every part, manages models. Errors have the body ErrorBody. With tokens, every request under /v1 needs `Authorization: Bearer TOKEN`."
+    description = "Inspects scans of manufactured parts, remembers every part, manages models. Errors have the body ErrorBody, under /v2 PlainError. With tokens, every request under /v1 and /v2 but for /v2/health needs `Authorization: Bearer TOKEN`."
 ))]
 struct Description;
 
@@ -227,7 +229,7 @@ async fn keep_house(app: Arc<App>) {
 
 /// The description of the interface, as OpenAPI.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    api(&ServeLimits { scan: 0, model: 0 }).split_for_parts().1
+    api(&ServeLimits { scan: 0, model: 0 }).merge(open()).split_for_parts().1
 }
 
 struct ServeLimits {
@@ -239,6 +241,8 @@ fn api(limits: &ServeLimits) -> OpenApiRouter<Arc<App>> {
     let scans = OpenApiRouter::new()
         .routes(routes!(inspections::inspect, inspections::list))
         .routes(routes!(fits::add_scan))
+        .routes(routes!(open_inference::infer))
+        .routes(routes!(open_inference::infer_version))
         .layer(DefaultBodyLimit::max(limits.scan));
     let model_files =
         OpenApiRouter::new().routes(routes!(models::upload, models::get)).layer(DefaultBodyLimit::max(limits.model));
@@ -260,15 +264,24 @@ fn api(limits: &ServeLimits) -> OpenApiRouter<Arc<App>> {
         .routes(routes!(fits::create, fits::list))
         .routes(routes!(fits::get, fits::remove))
         .routes(routes!(fits::start))
+        .routes(routes!(open_inference::server))
+        .routes(routes!(open_inference::model))
+        .routes(routes!(open_inference::version))
+        .routes(routes!(open_inference::model_ready))
+        .routes(routes!(open_inference::version_ready))
         .merge(scans)
         .merge(model_files)
 }
 
+/// What needs no token.
+fn open() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(open_inference::live)).routes(routes!(open_inference::ready))
+}
+
 fn router(app: &Arc<App>) -> Router {
     let limits = ServeLimits { scan: app.options.largest_scan_bytes, model: LARGEST_MODEL_BYTES };
-    let (api, description) = api(&limits).split_for_parts();
-    let description = Arc::new(serde_json::to_value(description).unwrap_or_default());
-    let guarded = api
+    let description = Arc::new(serde_json::to_value(openapi()).unwrap_or_default());
+    let guarded = Router::from(api(&limits))
         .route("/metrics", get(status::metrics))
         .route("/v1/openapi.json", get(move || async move { axum::Json((*description).clone()) }))
         .route_layer(from_fn_with_state(Arc::clone(app), auth::authenticate));
@@ -277,11 +290,13 @@ fn router(app: &Arc<App>) -> Router {
     let id = HeaderName::from_static("x-request-id");
     Router::new()
         .merge(guarded)
+        .merge(Router::from(open()))
         .route("/health/live", get(|| async { "live" }))
         .route("/health/ready", get(status::ready))
         .fallback(page::file)
         .layer(from_fn_with_state(Arc::clone(app), observe))
         .layer(CatchPanicLayer::custom(|_| ApiError::internal("a request panicked").into_response()))
+        .layer(from_fn(open_inference::plain_errors))
         .layer(header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY))
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::REFERRER_POLICY, "no-referrer"))

@@ -9,6 +9,7 @@ pub mod http;
 pub mod maps;
 pub mod measures;
 pub mod models_view;
+pub mod open_inference;
 pub mod pictures;
 pub mod queue;
 pub mod record;

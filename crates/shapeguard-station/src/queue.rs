@@ -8,15 +8,13 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
-use crate::record::Record;
-use crate::station::{InspectError, InspectionRequest, Station};
-use crate::store::Summary;
+use crate::station::{InspectError, Inspected, InspectionRequest, Station};
 
 /// What became of an inspection.
 #[derive(Debug)]
 pub enum Answer {
     /// It is judged and kept.
-    Kept(Box<(Record, Summary)>),
+    Kept(Box<Inspected>),
     /// It cannot be.
     Failed(InspectError),
     /// A bug interrupted it. The worker lives on.

@@ -34,6 +34,5 @@ pub fn stream(mut out: impl Write + Send + 'static, text: impl Fn(&str, &Record)
 }
 
 fn record(text: &str) -> Result<Record, NotTaken> {
-    serde_json::from_str(text)
-        .map_err(|error| NotTaken::Never { reason: format!("its record is damaged: {error}") })
+    serde_json::from_str(text).map_err(|error| NotTaken::Never { reason: format!("its record is damaged: {error}") })
 }

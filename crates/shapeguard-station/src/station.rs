@@ -8,7 +8,7 @@ use std::time::Instant;
 use shapeguard::outputs::{RecordVerdict, ScanRecord};
 use shapeguard::routed::RoutedInspection;
 use shapeguard::{Detector, LoadedScan};
-use shapeguard_core::grid::GridSize;
+use shapeguard_core::grid::{GridSize, ScoreMap};
 use shapeguard_core::sample::Scan;
 use shapeguard_core::settings::ForegroundMethod;
 use shapeguard_data::{DataError, NamedBytes, ReadOptions, ScanBytes, decode_scan};
@@ -76,6 +76,17 @@ impl InspectionRequest {
     pub fn name(&self) -> &str {
         self.cloud.as_ref().or(self.rgb.as_ref()).map_or("", |file| &file.name)
     }
+}
+
+/// An inspection that is kept.
+#[derive(Debug)]
+pub struct Inspected {
+    /// What is stored of it.
+    pub record: Record,
+    /// What lists show of it.
+    pub summary: Summary,
+    /// The fused map, in full precision, which lies on the scan as [`Record::frame`] says; `None` if it was not judged.
+    pub fused: Option<ScoreMap>,
 }
 
 /// What happened, for those who look on.
@@ -182,8 +193,8 @@ impl Station {
         &self,
         request: &InspectionRequest,
         is_wanted: impl Fn() -> bool,
-    ) -> Result<Option<(Record, Summary)>, InspectError> {
-        let LoadedModel { model, .. } = &*request.model;
+    ) -> Result<Option<Inspected>, InspectError> {
+        let model = &request.model.model;
         let given = request.category.as_deref().map(|category| model.category(category)).transpose()?;
         if model.settings().foreground.method == ForegroundMethod::Mask {
             return Err(InspectError::WantsMask { model: request.model.name.clone() });
@@ -216,7 +227,7 @@ impl Station {
     ///
     /// # Errors
     /// If it cannot be kept, or the model knows no such category.
-    pub fn keep_unjudged(&self, request: &InspectionRequest, reason: &str) -> Result<(Record, Summary), InspectError> {
+    pub fn keep_unjudged(&self, request: &InspectionRequest, reason: &str) -> Result<Inspected, InspectError> {
         let model = &request.model.model;
         let given = request.category.as_deref().map(|category| model.category(category)).transpose()?;
         let scan = ScanRecord::not_read(request.name().to_owned(), reason.to_owned(), given, model);
@@ -224,12 +235,7 @@ impl Station {
     }
 
     /// Keeps what came of a scan, and tells of it.
-    fn conclude(
-        &self,
-        request: &InspectionRequest,
-        judged: Judged,
-        start: Instant,
-    ) -> Result<(Record, Summary), InspectError> {
+    fn conclude(&self, request: &InspectionRequest, judged: Judged, start: Instant) -> Result<Inspected, InspectError> {
         let Judged { scan, size, pictures } = judged;
         let record = Record::new(RecordParts {
             scan,
@@ -248,7 +254,7 @@ impl Station {
         self.measures.inspected(&record, start.elapsed());
         self.observe(&request.model, &summary);
         self.tell(Event::Inspection(Box::new(summary.clone())));
-        Ok((record, summary))
+        Ok(Inspected { record, summary, fused: pictures.fused })
     }
 
     fn keep(&self, request: &InspectionRequest, record: &Record, pictures: &Pictures) -> Result<Summary, StoreError> {
@@ -350,6 +356,7 @@ impl Judged {
 struct Pictures {
     place: Option<MapPlace>,
     maps: Option<Vec<u8>>,
+    fused: Option<ScoreMap>,
     thumbnail: Option<Vec<u8>>,
 }
 
@@ -368,6 +375,7 @@ impl Pictures {
                 good_peak,
             }),
             maps: Some(pack([&sdf, &rgb, &judged.maps.fused])),
+            fused: Some(judged.maps.fused.clone()),
             thumbnail: thumbnail(scan.rgb(), Some(Heat { map: &judged.maps.fused, frame, good_peak })),
         }
     }

@@ -295,7 +295,7 @@ impl Watcher {
         let panicked = self.panicked.contains(&name).then(|| "the inspection panicked; the log has more".to_owned());
         if let Some(reason) = fault.or(panicked) {
             match self.station.keep_unjudged(&request, &reason) {
-                Ok((_, summary)) => self.kept(watched, &summary),
+                Ok(kept) => self.kept(watched, &kept.summary),
                 Err(error) => self.pause(&error),
             }
             return Ok(true);
@@ -314,7 +314,7 @@ impl Watcher {
         for InLine { watched, mut ticket } in std::mem::take(&mut self.in_line) {
             match ticket.answer.try_recv() {
                 Err(tokio::sync::oneshot::error::TryRecvError::Empty) => self.in_line.push(InLine { watched, ticket }),
-                Ok(Answer::Kept(kept)) => self.kept(watched, &kept.1),
+                Ok(Answer::Kept(kept)) => self.kept(watched, &kept.summary),
                 Ok(Answer::Failed(InspectError::Unreadable(error))) => {
                     tracing::info!(scan = watched.scan, "not whole yet: {error}");
                     self.waiting.refuse(&watched.scan);

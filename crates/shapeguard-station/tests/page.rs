@@ -62,7 +62,19 @@ fn the_description_has_every_address() {
             "/v1/models/{name}/feedback",
             "/v1/models/{name}/rollback",
             "/v1/status",
+            "/v2",
+            "/v2/health/live",
+            "/v2/health/ready",
+            "/v2/models/{name}",
+            "/v2/models/{name}/infer",
+            "/v2/models/{name}/ready",
+            "/v2/models/{name}/versions/{version}",
+            "/v2/models/{name}/versions/{version}/infer",
+            "/v2/models/{name}/versions/{version}/ready",
         ]
     );
-    assert!(description["components"]["schemas"]["InspectionView"].is_object());
+    let schemas = &description["components"]["schemas"];
+    for schema in ["InspectionView", "InferRequest", "InferInput", "InferResponse", "ModelMetadata", "PlainError"] {
+        assert!(schemas[schema].is_object(), "{schema}");
+    }
 }

@@ -9,17 +9,17 @@ use tempfile::TempDir;
 use crate::support::{FEW_PATCHES, Run, fixture, keys, names, run};
 
 /// Categories on disk, and a model of two of them.
-struct Several {
+pub struct Several {
     _folder: TempDir,
     /// `biscuit` and `cork`, as the other tests' category is, and `hinge`, which has tests alone.
     root: PathBuf,
     /// Knows biscuit and cork.
-    model: PathBuf,
+    pub model: PathBuf,
     /// What `fit --json` printed.
     fitted: Value,
 }
 
-fn several() -> &'static Several {
+pub fn several() -> &'static Several {
     static SEVERAL: OnceLock<Several> = OnceLock::new();
     SEVERAL.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();

@@ -12,9 +12,9 @@ use tempfile::TempDir;
 use crate::support::{command, fixture, run, truncate};
 
 /// A server that runs until it is dropped.
-struct Station {
+pub struct Station {
     process: Child,
-    address: String,
+    pub address: String,
     data: PathBuf,
 }
 
@@ -27,14 +27,14 @@ impl Drop for Station {
 }
 
 /// A folder with the model of all tests under the name `part`.
-fn models() -> TempDir {
+pub fn models() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(&fixture().model, folder.path().join("part.shapeguard")).unwrap();
     folder
 }
 
 impl Station {
-    fn start(models: Option<&Path>, data: &Path, more: &[&str]) -> Self {
+    pub fn start(models: Option<&Path>, data: &Path, more: &[&str]) -> Self {
         let mut command = command();
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data).args(more);
         if let Some(models) = models {
@@ -47,7 +47,7 @@ impl Station {
         Self { process, address, data: data.to_path_buf() }
     }
 
-    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Answer> {
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Answer> {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(60)))
@@ -64,7 +64,7 @@ impl Station {
         Some(Answer { status: response.status().as_u16(), headers: response.headers().clone(), bytes })
     }
 
-    fn get(&self, path: &str) -> Answer {
+    pub fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], b"").unwrap()
     }
 
@@ -92,21 +92,21 @@ impl Station {
     }
 }
 
-struct Answer {
-    status: u16,
-    headers: ureq::http::HeaderMap,
-    bytes: Vec<u8>,
+pub struct Answer {
+    pub status: u16,
+    pub headers: ureq::http::HeaderMap,
+    pub bytes: Vec<u8>,
 }
 
 impl Answer {
     #[track_caller]
-    fn expect(self, status: u16) -> Self {
+    pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.bytes));
         self
     }
 
     #[track_caller]
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&self.bytes)))
     }
 
@@ -118,7 +118,7 @@ impl Answer {
 }
 
 /// The folder and name of a defective test scan.
-fn defective() -> (String, String) {
+pub fn defective() -> (String, String) {
     let test = fixture().data.join("test");
     let kinds = std::fs::read_dir(&test).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let kind = kinds.filter(|kind| kind != "good").min().unwrap();

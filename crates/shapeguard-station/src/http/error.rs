@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::fits::FitsError;
+use crate::open_inference::ProtocolError;
 use crate::shelf::ShelfError;
 use crate::station::InspectError;
 use crate::store::StoreError;
@@ -67,6 +68,7 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        let message = ErrorMessage(self.message.clone());
         let detail = ErrorDetail { code: self.code.to_owned(), message: self.message };
         let mut response = (self.status, Json(ErrorBody { error: detail })).into_response();
         if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
@@ -75,9 +77,14 @@ impl IntoResponse for ApiError {
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        response.extensions_mut().insert(message);
         response
     }
 }
+
+/// The message of an answer that is an error, for those who put it in other words.
+#[derive(Clone, Debug)]
+pub(super) struct ErrorMessage(pub(super) String);
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
@@ -118,6 +125,12 @@ impl From<InspectError> for ApiError {
             InspectError::Unreadable(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unreadable", message),
             InspectError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<ProtocolError> for ApiError {
+    fn from(error: ProtocolError) -> Self {
+        Self::invalid(error.to_string())
     }
 }
 

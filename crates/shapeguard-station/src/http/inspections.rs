@@ -11,31 +11,30 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use shapeguard::outputs::RecordVerdict;
-use shapeguard_core::sample::Frame;
-use shapeguard_data::ReadOptions;
 use utoipa::{IntoParams, ToSchema};
 
 use super::auth::Caller;
+use super::texts::{Expected, LONGEST_TEXT, ScanTexts, TextReader};
 use super::{ApiError, App, ErrorBody, blocking};
 use crate::maps::MapKind;
 use crate::pictures::{self, PictureError};
 use crate::queue::{Answer, NotTaken};
 use crate::record::{Record, Verdict};
-use crate::station::{Event, IfUnreadable, InspectionRequest, UploadedFile};
+use crate::station::{Event, IfUnreadable, Inspected, InspectionRequest, UploadedFile};
 use crate::store::{Feedback, FeedbackKind, FileRole, Filter, Store, StoredInspection};
 use crate::time::{now_ms, parse_rfc3339};
 use crate::views::{InspectionView, SummaryView};
 
 /// Inspections of a page unless told otherwise: what a screen or two show.
 const PAGE: usize = 50;
-/// Longest serial number, key, value or comment, bytes: a paragraph.
-const LONGEST_TEXT: usize = 2000;
-/// Most free key-values: they are read with every look at the inspection.
-const MOST_META: usize = 50;
-/// What keys of free key-values begin with.
-const META: &str = "meta.";
 /// Points of a cloud unless told otherwise: what a browser turns smoothly on integrated graphics.
 const CLOUD_POINTS: usize = 200_000;
+/// The form's texts.
+const FIELDS: Expected = Expected {
+    kind: "field",
+    names: &["model", "category", "serial", "unit", "frame"],
+    all: "cloud, rgb, intrinsics, model, category, serial, unit, frame or meta.KEY",
+};
 
 type Shared = State<Arc<App>>;
 
@@ -78,27 +77,30 @@ pub struct InspectionForm {
 )]
 pub async fn inspect(State(app): Shared, form: Multipart) -> Result<Response, ApiError> {
     let received_ms = now_ms();
-    let limit = app.options.timeout;
-    let late = |_| {
-        app.station.measures.refused("timeout");
-        let message = format!("the inspection took longer than {} s; try again, or raise --timeout", limit.as_secs());
-        ApiError::new(StatusCode::GATEWAY_TIMEOUT, "timeout", message)
-    };
     let work = async {
         let request = read_form(&app, form, received_ms).await?;
         judge(&app, request).await
     };
-    let (record, n) = tokio::time::timeout(limit, work).await.map_err(late)??;
+    let Inspected { record, summary, .. } = in_time(&app, work).await?;
     let station = Arc::clone(&app.station);
-    let id = record.id.clone();
-    let view = blocking(move || view(&station.store, &id)).await??;
-    tracing::debug!(n, "kept");
+    let view = blocking(move || view(&station.store, &record.id)).await??;
+    tracing::debug!(n = summary.n, "kept");
     let location = [(header::LOCATION, view.links.this.clone())];
     Ok((StatusCode::CREATED, location, Json(view)).into_response())
 }
 
+/// Gives an inspection up that takes longer than requests may, its reading included.
+pub(super) async fn in_time<T>(app: &App, work: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+    let limit = app.options.timeout;
+    tokio::time::timeout(limit, work).await.map_err(|_| {
+        app.station.measures.refused("timeout");
+        let message = format!("the inspection took longer than {} s; try again, or raise --timeout", limit.as_secs());
+        ApiError::new(StatusCode::GATEWAY_TIMEOUT, "timeout", message)
+    })?
+}
+
 /// Puts an inspection in the line and waits for it.
-pub(super) async fn judge(app: &App, request: InspectionRequest) -> Result<(Record, i64), ApiError> {
+pub(super) async fn judge(app: &App, request: InspectionRequest) -> Result<Inspected, ApiError> {
     let mut ticket = app.queue.submit(request).map_err(|reason| match reason {
         NotTaken::Full => {
             app.station.measures.refused("queue-full");
@@ -111,7 +113,7 @@ pub(super) async fn judge(app: &App, request: InspectionRequest) -> Result<(Reco
         NotTaken::Stopping => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the station is stopping"),
     })?;
     match (&mut ticket.answer).await {
-        Ok(Answer::Kept(kept)) => Ok((kept.0, kept.1.n)),
+        Ok(Answer::Kept(kept)) => Ok(*kept),
         Ok(Answer::Failed(error)) => Err(error.into()),
         Ok(Answer::Panicked) | Err(_) => Err(ApiError::internal("an inspection panicked")),
     }
@@ -128,8 +130,7 @@ async fn read_form(app: &App, mut form: Multipart, received_ms: i64) -> Result<I
 
 async fn read_fields(app: &App, form: &mut Multipart, received_ms: i64) -> Result<InspectionRequest, ApiError> {
     let mut files: BTreeMap<&'static str, UploadedFile> = BTreeMap::new();
-    let mut texts: BTreeMap<String, String> = BTreeMap::new();
-    let mut meta = BTreeMap::new();
+    let mut texts = TextReader::new(FIELDS);
     while let Some(field) = form.next_field().await.map_err(broken_form)? {
         let name = field.name().unwrap_or_default().to_owned();
         let file = ["cloud", "rgb", "intrinsics"].into_iter().find(|known| *known == name);
@@ -137,45 +138,15 @@ async fn read_fields(app: &App, form: &mut Multipart, received_ms: i64) -> Resul
             files.insert(role, read_file(field, role).await?);
             continue;
         }
-        let text = field.text().await.map_err(broken_form)?;
-        if text.len() > LONGEST_TEXT || name.len() > LONGEST_TEXT {
-            return Err(ApiError::invalid(format!("the field {name:?}: expected at most {LONGEST_TEXT} bytes")));
-        }
-        if let Some(key) = name.strip_prefix(META).filter(|key| !key.is_empty()) {
-            meta.insert(key.to_owned(), text);
-        } else if ["model", "category", "serial", "unit", "frame"].contains(&name.as_str()) {
-            texts.insert(name, text);
-        } else {
-            let message = format!(
-                "unknown field {name:?}; expected cloud, rgb, intrinsics, model, category, serial, unit, frame or meta.KEY"
-            );
-            return Err(ApiError::invalid(message));
-        }
-        if meta.len() > MOST_META {
-            return Err(ApiError::invalid(format!("more than {MOST_META} fields {META}KEY")));
-        }
+        texts.add(name, field.text().await.map_err(broken_form)?)?;
     }
-    // An empty text is what a form sends for a field that was left empty.
-    let mut text = |name: &str| texts.remove(name).filter(|text| !text.is_empty());
-    let model =
-        text("model").ok_or_else(|| ApiError::invalid("the field model is missing; give a model's name, or auto"))?;
-    let frame = match text("frame").as_deref() {
-        None | Some("camera") => Frame::Camera,
-        Some("other") => Frame::Other,
-        Some(found) => return Err(ApiError::invalid(format!("frame: expected camera or other, found {found:?}"))),
-    };
-    let unit = text("unit").map(|unit| unit.parse()).transpose().map_err(|error: String| ApiError::invalid(error))?;
-    let options = ReadOptions {
-        unit: unit.unwrap_or_default(),
-        frame,
-        max_pixels: app.options.max_pixels,
-        ..ReadOptions::default()
-    };
+    let ScanTexts { model, category, serial, meta, options } = texts.finish(app.options.max_pixels)?;
+    let model = model.ok_or_else(|| ApiError::invalid("the field model is missing; give a model's name, or auto"))?;
     let cloud = files.remove("cloud").ok_or_else(|| ApiError::invalid("the file cloud is missing"))?;
     Ok(InspectionRequest {
         model: app.station.shelf.model(&model)?,
-        category: text("category"),
-        serial: text("serial"),
+        category,
+        serial,
         meta,
         cloud: Some(cloud),
         rgb: files.remove("rgb"),
@@ -266,7 +237,7 @@ fn read_kept(store: &Store, id: &str) -> Result<Kept, ApiError> {
     Ok(Kept { record, stored })
 }
 
-fn view(store: &Store, id: &str) -> Result<InspectionView, ApiError> {
+pub(super) fn view(store: &Store, id: &str) -> Result<InspectionView, ApiError> {
     let Kept { record, stored } = read_kept(store, id)?;
     let feedback = store.feedback(stored.summary.n)?;
     Ok(InspectionView::new(record, &stored, feedback))

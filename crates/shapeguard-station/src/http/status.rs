@@ -71,13 +71,20 @@ pub async fn status(
 
 /// Ready to inspect: there is a model, and the store can be read.
 pub async fn ready(State(app): State<Arc<App>>) -> Response {
+    if is_ready(&app).await {
+        return "ready".into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, NOT_READY).into_response()
+}
+
+/// What keeps a station from being ready.
+pub(super) const NOT_READY: &str = "no model is loaded, or the store cannot be read";
+
+pub(super) async fn is_ready(app: &App) -> bool {
     let station = Arc::clone(&app.station);
     // Asked often, so something cheap.
     let readable = blocking(move || station.store.model_names().is_ok()).await.unwrap_or(false);
-    if readable && !app.station.shelf.models().is_empty() {
-        return "ready".into_response();
-    }
-    (StatusCode::SERVICE_UNAVAILABLE, "no model is loaded, or the store cannot be read").into_response()
+    readable && !app.station.shelf.models().is_empty()
 }
 
 /// Counters in the text format of Prometheus.

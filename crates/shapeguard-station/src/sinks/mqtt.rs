@@ -207,7 +207,15 @@ mod tests {
         assert_eq!(read("mqtt://camera@line.example:1884/hall/2/results").unwrap(), expected);
         let tls = read("mqtts://[::1]/results").unwrap();
         assert_eq!((tls.host.as_str(), tls.port, tls.is_tls, tls.user), ("::1", 8883, true, None));
-        for text in ["", "line.example", "http://line.example/x", "mqtt://line.example", "mqtt://line.example/", "mqtt://h/a/+", "mqtt://h/a?b"] {
+        for text in [
+            "",
+            "line.example",
+            "http://line.example/x",
+            "mqtt://line.example",
+            "mqtt://line.example/",
+            "mqtt://h/a/+",
+            "mqtt://h/a?b",
+        ] {
             assert!(read(text).is_err(), "{text}");
         }
         let error = read("mqtt://camera:secret@line.example/x").unwrap_err();

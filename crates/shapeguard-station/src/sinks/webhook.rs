@@ -43,10 +43,8 @@ pub fn webhook(options: WebhookOptions) -> Result<Sink, String> {
         .build()
         .into();
     let send = move |result: &Undelivered| {
-        let mut request = agent
-            .post(&options.url)
-            .header("content-type", "application/json")
-            .header("idempotency-key", &result.id);
+        let mut request =
+            agent.post(&options.url).header("content-type", "application/json").header("idempotency-key", &result.id);
         if let Some(token) = &options.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
@@ -76,7 +74,9 @@ mod tests {
     #[test]
     fn statuses_say_taken_later_or_never() {
         assert_eq!(judge(204, None), Ok(()));
-        assert!(matches!(judge(503, Some("7")), Err(NotTaken::Later { after: Some(after), .. }) if after.as_secs() == 7));
+        assert!(
+            matches!(judge(503, Some("7")), Err(NotTaken::Later { after: Some(after), .. }) if after.as_secs() == 7)
+        );
         assert!(matches!(judge(429, Some("tomorrow")), Err(NotTaken::Later { after: None, .. })));
         for status in [401, 404, 500, 502] {
             assert!(matches!(judge(status, None), Err(NotTaken::Later { .. })), "{status}");

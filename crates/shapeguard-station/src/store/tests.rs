@@ -265,3 +265,66 @@ fn a_newer_schema_is_refused() {
     let error = Store::open(folder.path(), options()).unwrap_err().to_string();
     assert!(error.contains("newer version of this program"), "{error}");
 }
+
+#[test]
+fn a_folder_of_the_first_schema_is_taken_over_with_everything_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = Connection::open(folder.path().join(DATABASE)).unwrap();
+    connection.execute_batch(SCHEMAS[0]).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    connection
+        .execute_batch(
+            "INSERT INTO inspections (id, received_ms, model, model_sha256, verdict, warnings, regions, record)
+             VALUES ('old', 1, 'part', 'm', 'good', 0, 0, '{}')",
+        )
+        .unwrap();
+    drop(connection);
+    for _ in 0..2 {
+        let store = open(folder.path());
+        assert_eq!(store.inspection("old").unwrap().record, "{}");
+        assert_eq!(store.watched("folder").unwrap().len(), 0);
+        assert_eq!(store.undelivered_counts().unwrap(), []);
+    }
+}
+
+#[test]
+fn a_watched_scan_is_remembered_with_its_inspection_or_not_at_all() {
+    fn full(_: &Path, _: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::StorageFull.into())
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let seen = Seen { stamp: "1:2".into(), content: "c".into() };
+    let scan = WatchedScan { folder: "/camera".into(), scan: "xyz/000.tiff".into(), seen: seen.clone() };
+    let keep = |store: &Store| {
+        let files = vec![(FileRole::Cloud, &b"cloud"[..])];
+        store.keep(&NewInspection {
+            summary: summary(0),
+            record: "{}".into(),
+            files,
+            watched: Some(&scan),
+            sinks: &["mqtt"],
+        })
+    };
+    let faulty = Store::open(folder.path(), StoreOptions { write_file: full, ..options() }).unwrap();
+    assert!(keep(&faulty).unwrap_err().is_disk_full());
+    assert!(faulty.watched("/camera").unwrap().is_empty() && faulty.undelivered("mqtt", 9).unwrap().is_empty());
+
+    let store = open(folder.path());
+    let n = keep(&store).unwrap().n;
+    assert_eq!(store.watched("/camera").unwrap(), [("xyz/000.tiff".to_owned(), seen)].into());
+    assert!(store.watched("/other").unwrap().is_empty());
+    let undelivered = store.undelivered("mqtt", 9).unwrap();
+    assert_eq!((undelivered[0].n, undelivered[0].id.as_str()), (n, "id-0"));
+    assert!(store.undelivered("webhook", 9).unwrap().is_empty());
+    // Not told twice, and not held up by what was let go.
+    store.delivered("mqtt", n).unwrap();
+    assert!(store.undelivered("mqtt", 9).unwrap().is_empty());
+    store.forget(Retention { oldest_ms: Some(0), most_bytes: None }, i64::MAX).unwrap();
+    assert!(store.inspection("id-0").is_err());
+
+    // Scans that still lie there stay remembered however old, those that are gone for a month.
+    let day = 86_400_000;
+    assert_eq!(store.forget_watched("/camera", ["xyz/000.tiff"], 100 * day).unwrap(), 0);
+    assert_eq!(store.forget_watched("/camera", [], 129 * day).unwrap(), 0);
+    assert_eq!(store.forget_watched("/camera", [], 131 * day).unwrap(), 1);
+}

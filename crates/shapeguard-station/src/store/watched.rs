@@ -79,7 +79,9 @@ impl Store {
 pub(super) fn note(transaction: &Connection, scan: &WatchedScan, now_ms: i64) -> Result<(), Rollback> {
     let WatchedScan { folder, scan, seen } = scan;
     transaction
-        .prepare_cached("INSERT OR REPLACE INTO watched (folder, scan, stamp, content, seen_ms) VALUES (?, ?, ?, ?, ?)")?
+        .prepare_cached(
+            "INSERT OR REPLACE INTO watched (folder, scan, stamp, content, seen_ms) VALUES (?, ?, ?, ?, ?)",
+        )?
         .execute(params![folder, scan, seen.stamp, seen.content, now_ms])?;
     Ok(())
 }
