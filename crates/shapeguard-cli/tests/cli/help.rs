@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::support::{command, run, shapeguard};
 
-const COMMANDS: [&[&str]; 21] = [
+const COMMANDS: [&[&str]; 22] = [
     &[],
     &["demo"],
     &["simulate"],
@@ -17,6 +17,7 @@ const COMMANDS: [&[&str]; 21] = [
     &["bench"],
     &["reproduce"],
     &["serve"],
+    &["watch"],
     &["token"],
     &["token", "add"],
     &["history"],

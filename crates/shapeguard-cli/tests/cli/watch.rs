@@ -234,7 +234,7 @@ fn people_read_lines_and_wrong_options_are_told() {
     };
     assert!(error(&["--model", "gear"]).contains("loaded are part"));
     assert!(error(&["--category", "gear"]).contains("biscuit"));
-    assert!(error(&["--settle", "90000"]).contains("86400 seconds"));
+    assert!(error(&["--patience", "90000"]).contains("86400 seconds"));
     assert!(error(&["--out", line.camera.path().to_str().unwrap()]).contains("give another"));
     assert!(error(&["--webhook", "line.example"]).contains("expected an address like https://"));
     assert!(error(&["--mqtt", "http://broker.example/x"]).contains("mqtt://"));
@@ -402,8 +402,22 @@ impl Broker {
 
     /// Ends with the number of messages at the topic that were asked for.
     fn subscribe(&self, topic: &str, count: usize) -> Child {
-        let mut command = tool("mosquitto_sub");
-        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-u", "line-3", "-P", "sesame", "-q", "1"]);
+        // Line by line, although nobody sits before it.
+        let mut command = tool("stdbuf");
+        command.args([
+            "-oL",
+            "mosquitto_sub",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &self.port.to_string(),
+            "-u",
+            "line-3",
+            "-P",
+            "sesame",
+            "-q",
+            "1",
+        ]);
         command.args(["-t", topic, "-C", &count.to_string(), "-W", "100", "-d"]).stdout(Stdio::piped());
         let mut process = command.spawn().unwrap();
         // Debugging output says when the broker has acknowledged the subscription.

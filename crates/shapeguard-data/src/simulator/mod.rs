@@ -28,7 +28,7 @@ use shapeguard_core::sample::Scan;
 pub use category::{Category, HELD_BACK};
 pub use defect::{DefectKind, Visibility};
 pub use part::Surface;
-pub use scene::CameraParameters;
+pub use scene::{CameraParameters, Disturbance};
 pub use suite::{Suite, SuiteError};
 pub use write::{PlannedScan, Split, write_category};
 
@@ -94,7 +94,26 @@ pub fn simulate_scan_at(
     scale: f32,
 ) -> SimulatedScan {
     assert!((0.25..=8.0).contains(&scale), "no camera sees {scale} times as much");
-    let Staged { scene, part, picture, truth } = stage(category, seed, sample_index, defect, scale);
+    measure(stage(category, seed, sample_index, defect, scale, Disturbance::NONE))
+}
+
+/// As [`simulate_scan_at`], a good part on a line where something came loose.
+///
+/// # Panics
+/// As [`simulate_scan_at`].
+pub fn simulate_disturbed(
+    category: Category,
+    seed: u64,
+    sample_index: u64,
+    scale: f32,
+    disturbance: Disturbance,
+) -> SimulatedScan {
+    assert!((0.25..=8.0).contains(&scale), "no camera sees {scale} times as much");
+    measure(stage(category, seed, sample_index, None, scale, disturbance))
+}
+
+fn measure(staged: Staged) -> SimulatedScan {
+    let Staged { scene, part, picture, truth } = staged;
     let (cloud, rgb) = sensor::measure(&part, &scene, &picture);
     let scan = Scan::new(cloud, rgb).expect("a simulated table is always in view, 0.1 m to 0.3 m wide");
     SimulatedScan { scan, truth, surface: Surface { part, camera_from_part: scene.camera_from_part } }
@@ -108,11 +127,21 @@ struct Staged {
     truth: Mask,
 }
 
-fn stage(category: Category, seed: u64, sample_index: u64, defect: Option<DefectSpec>, scale: f32) -> Staged {
+fn stage(
+    category: Category,
+    seed: u64,
+    sample_index: u64,
+    defect: Option<DefectSpec>,
+    scale: f32,
+    disturbance: Disturbance,
+) -> Staged {
     let view = category.view().scaled(scale);
     let draws = sample_draws(category, seed, sample_index);
     let solid: Arc<dyn solids::Solid> = Arc::from(solids::build(category, &mut draws.fork(purpose::SOLID)));
-    let scene = Scene::draw(view, &mut draws.fork(purpose::SCENE));
+    let mut scene = Scene::draw(view, &mut draws.fork(purpose::SCENE));
+    if disturbance != Disturbance::NONE {
+        scene.disturb(disturbance);
+    }
     let part = Part::new(solid, None);
     let picture = look(&part, &scene, Window::of(part.bounds(), &scene, 1.0));
     match defect {

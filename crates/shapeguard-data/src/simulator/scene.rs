@@ -51,6 +51,20 @@ impl CameraParameters {
     }
 }
 
+/// What may come loose on a line: other than the variation between scans, it stays.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Disturbance {
+    /// Share of the light that is left.
+    pub light: f32,
+    /// Turn of the camera about the middle of its view, radians.
+    pub camera_tilt: f32,
+}
+
+impl Disturbance {
+    /// Nothing came loose.
+    pub const NONE: Self = Self { light: 1.0, camera_tilt: 0.0 };
+}
+
 /// What a sample's seed decides besides the part's own shape.
 #[derive(Clone, Debug)]
 pub(super) struct Scene {
@@ -125,6 +139,21 @@ impl Scene {
             ripple_phase: draws.range(0.0, std::f32::consts::TAU),
             camera_from_part,
         }
+    }
+
+    /// Changes what has come loose since the good parts were scanned.
+    pub fn disturb(&mut self, disturbance: Disturbance) {
+        self.ambient *= disturbance.light;
+        self.diffuse *= disturbance.light;
+        let (cos, sin) = (libm::cosf(disturbance.camera_tilt), libm::sinf(disturbance.camera_tilt));
+        // About the camera's x axis, through the point of the table in its middle, so that the part stays in view.
+        let table = vec3(0.0, 0.0, self.camera.table_distance_m * 1e3);
+        let turn = |v: Vec3| vec3(v.x, v.y * cos - v.z * sin, v.y * sin + v.z * cos);
+        let Rigid { axes, translation } = self.camera_from_part;
+        let moved = Rigid { axes: axes.map(turn), translation: turn(translation - table) + table };
+        self.eye = moved.inverse_point(Vec3::default());
+        self.projector = moved.inverse_point(vec3(BASELINE_MM, 0.0, 0.0));
+        self.camera_from_part = moved;
     }
 
     /// Unit direction of a pixel's ray in the part's frame.

@@ -89,7 +89,7 @@ fn interior_points(staged: &Staged, scan: &Scan) -> Vec<[f32; 3]> {
 fn measured_points_lie_on_the_surface() {
     for &category in Category::list() {
         for defect in [None, Some(DefectSpec { kind: category.defect_kinds()[0], strength: 1.0 })] {
-            let staged = stage(category, SEED, 1, defect, 1.0);
+            let staged = stage(category, SEED, 1, defect, 1.0, Disturbance::NONE);
             let simulated = simulate_scan(category, SEED, 1, defect);
             let points = interior_points(&staged, &simulated.scan);
             assert!(points.len() > 100, "{category}: {} points", points.len());
@@ -107,7 +107,7 @@ fn measured_points_lie_on_the_surface() {
 fn going_by_the_signed_distance_along_the_gradient_reaches_the_surface() {
     for &category in Category::list() {
         let simulated = simulate_scan(category, SEED, 2, None);
-        let staged = stage(category, SEED, 2, None, 1.0);
+        let staged = stage(category, SEED, 2, None, 1.0, Disturbance::NONE);
         let mut draws = Draws::new(9);
         let (mut misses, mut total) = (0, 0);
         for point in interior_points(&staged, &simulated.scan) {
@@ -129,9 +129,9 @@ fn going_by_the_signed_distance_along_the_gradient_reaches_the_surface() {
 #[test]
 fn the_truth_is_where_something_differs_and_nowhere_else() {
     for &category in Category::list() {
-        let good = stage(category, SEED, 5, None, 1.0);
+        let good = stage(category, SEED, 5, None, 1.0, Disturbance::NONE);
         for &kind in category.defect_kinds() {
-            let bad = stage(category, SEED, 5, Some(DefectSpec { kind, strength: 1.0 }), 1.0);
+            let bad = stage(category, SEED, 5, Some(DefectSpec { kind, strength: 1.0 }), 1.0, Disturbance::NONE);
             assert!(bad.truth.count() >= 25, "{category}, {kind}: {} pixels", bad.truth.count());
             let mut unmarked = Mask::filled(category.size(), false);
             let mut marked_alike = 0;
@@ -165,7 +165,7 @@ fn a_stronger_defect_marks_more() {
         (0..4)
             .map(|i| {
                 let spec = DefectSpec { kind: DefectKind::Hole, strength };
-                stage(Category::Biscuit, SEED, i, Some(spec), 1.0).truth.count()
+                stage(Category::Biscuit, SEED, i, Some(spec), 1.0, Disturbance::NONE).truth.count()
             })
             .sum()
     };
@@ -195,7 +195,7 @@ fn rays_meet_the_first_surface() {
     const STEP_MM: f32 = 0.05;
     for &category in Category::list() {
         for defect in [None, Some(DefectSpec { kind: category.defect_kinds()[1], strength: 1.5 })] {
-            let staged = stage(category, SEED, 7, defect, 1.0);
+            let staged = stage(category, SEED, 7, defect, 1.0, Disturbance::NONE);
             let (scene, part, window) = (&staged.scene, &staged.part, staged.picture.window);
             let (mut beyond, mut total) = (0, 0);
             for row in (window.rows[0]..window.rows[1]).step_by(9) {
@@ -252,7 +252,8 @@ fn pieces(mask: &Mask) -> Vec<Vec<(usize, usize)>> {
 fn a_truth_has_no_specks() {
     for &category in Category::list() {
         for &kind in category.defect_kinds() {
-            let truth = stage(category, SEED, 52, Some(DefectSpec { kind, strength: 1.0 }), 1.0).truth;
+            let truth =
+                stage(category, SEED, 52, Some(DefectSpec { kind, strength: 1.0 }), 1.0, Disturbance::NONE).truth;
             let pieces = pieces(&truth);
             let least = least_piece(category.size());
             assert!((1..=4).contains(&pieces.len()), "{category}, {kind}: {} pieces", pieces.len());
