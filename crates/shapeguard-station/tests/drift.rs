@@ -89,8 +89,8 @@ fn a_fading_lamp_and_a_knocked_camera_raise_the_alarm_and_good_parts_do_not() {
     let mut line = Line::new(Category::Bracket, 0.5, 8, 12, &["patches.overlap=2".to_owned()]);
     for (what, disturbance, expected) in [
         ("nothing", Disturbance::NONE, DriftState::Steady),
-        ("lamp", light(0.6), DriftState::Alarm),
-        ("camera", tilt(20.0), DriftState::Alarm),
+        ("lamp", light(0.3), DriftState::Alarm),
+        ("camera", tilt(10.0), DriftState::Alarm),
     ] {
         let scores = line.scores(WINDOW, disturbance);
         let last = line.follow(&scores).pop().unwrap();
@@ -103,54 +103,31 @@ fn a_fading_lamp_and_a_knocked_camera_raise_the_alarm_and_good_parts_do_not() {
 #[ignore = "takes many minutes"]
 fn how_much_of_a_change_raises_the_alarm() {
     let mut changes = vec![];
-    changes.extend([0.95, 0.9, 0.8, 0.7, 0.6].map(|share| (format!("light {share}"), light(share))));
-    changes.extend([2.0, 5.0, 10.0, 15.0, 20.0].map(|degrees| (format!("camera {degrees} degrees"), tilt(degrees))));
-    for category in ["biscuit", "bracket", "gear"].map(|name| Category::by_name(name).unwrap()) {
+    changes.extend([0.8, 0.6, 0.5, 0.4].map(|share| (format!("light {share}"), light(share))));
+    changes.extend([2.0, 5.0, 10.0].map(|degrees| (format!("camera {degrees} degrees"), tilt(degrees))));
+    for category in ["biscuit", "bracket"].map(|name| Category::by_name(name).unwrap()) {
         let mut line = Line::new(category, 1.0, 40, 24, &[]);
-        let scores = line.scores(500, Disturbance::NONE);
-        let views = line.follow(&scores);
+        let good = line.scores(500, Disturbance::NONE);
+        let views = line.follow(&good);
         let highest = views.iter().filter_map(|view| view.superiority).fold(0.0, f64::max);
         let alarms = views.iter().filter(|view| view.state == DriftState::Alarm).count();
         println!("{}: 500 good: superiority at most {highest:.2}, {alarms} in alarm", category.name());
         assert_eq!(alarms, 0, "{}", category.name());
         for (what, disturbance) in &changes {
-            // Fifty good ones first, as on a line: how many scans after the change it is told.
-            let mut scores = line.scores(WINDOW, Disturbance::NONE);
+            // A window of good ones first, as on a line: how many scans after the change it is told.
+            let mut scores = good[good.len() - WINDOW..].to_vec();
             scores.extend(line.scores(WINDOW, *disturbance));
+            let rejected = scores[WINDOW..].iter().flatten().filter(|score| line.detector.threshold().rejects(**score));
+            let rejected = rejected.count();
             let views = line.follow(&scores);
             let told = views.iter().position(|view| view.state == DriftState::Alarm);
             let told = told.map_or("none".to_owned(), |index| format!("after {} scans", index + 1 - WINDOW));
             let superiority = views.last().and_then(|view| view.superiority);
             let superiority = superiority.map_or("-".to_owned(), |value| format!("{value:.2}"));
-            println!("{}: {what}: superiority {superiority}, alarm {told}", category.name());
-        }
-    }
-}
-
-#[test]
-#[ignore = "exploration"]
-fn explore() {
-    for category in ["biscuit", "bracket"].map(|name| Category::by_name(name).unwrap()) {
-        let mut line = Line::new(category, 1.0, 40, 24, &[]);
-        let all = |line: &mut Line, d: Disturbance, n: usize| {
-            let parts: Vec<u64> = (line.next..).take(n).collect();
-            line.next += n as u64;
-            let line = &*line;
-            let out: Vec<[f32; 3]> = parts.into_par_iter().map(|p| {
-                let i = line.detector.inspect(&scan(line.category, line.scale, p, d)).unwrap();
-                [i.scores.sdf, i.scores.rgb, i.scores.fused]
-            }).collect();
-            out
-        };
-        let good = all(&mut line, Disturbance::NONE, 40);
-        println!("{} good_scores {:?}", category.name(), line.detector.threshold().good_scores.iter().take(3).collect::<Vec<_>>());
-        for (what, d) in [("none", Disturbance::NONE), ("light .8", light(0.8)), ("light .6", light(0.6)), ("light .4", light(0.4)), ("tilt 5", tilt(5.0)), ("tilt 10", tilt(10.0)), ("tilt 20", tilt(20.0))] {
-            let now = all(&mut line, d, 24);
-            let sup = |k: usize| {
-                let mut h = 0.0; for a in &now { for b in &good { h += if a[k] > b[k] {1.0} else {0.0}; } }
-                h / (now.len() * good.len()) as f64
-            };
-            println!("{} {what}: sdf {:.2} rgb {:.2} fused {:.2}", category.name(), sup(0), sup(1), sup(2));
+            println!(
+                "{}: {what}: superiority {superiority}, alarm {told}, {rejected} of {WINDOW} good parts rejected",
+                category.name()
+            );
         }
     }
 }
