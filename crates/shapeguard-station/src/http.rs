@@ -324,5 +324,7 @@ async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> R
 /// Runs what waits for the disk or computes long beside the threads that answer.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
     let span = tracing::Span::current();
-    tokio::task::spawn_blocking(move || span.in_scope(work)).await.map_err(|error| ApiError::internal(&error.to_string()))
+    tokio::task::spawn_blocking(move || span.in_scope(work))
+        .await
+        .map_err(|error| ApiError::internal(&error.to_string()))
 }

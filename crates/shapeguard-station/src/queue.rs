@@ -158,11 +158,7 @@ impl<R: Send + 'static> Queue<R> {
     }
 }
 
-fn work<R>(
-    inspect: &impl Fn(&R, &dyn Fn() -> bool) -> Outcome,
-    receiver: &Mutex<Receiver<Job<R>>>,
-    state: &State,
-) {
+fn work<R>(inspect: &impl Fn(&R, &dyn Fn() -> bool) -> Outcome, receiver: &Mutex<Receiver<Job<R>>>, state: &State) {
     loop {
         let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };

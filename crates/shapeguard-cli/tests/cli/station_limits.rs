@@ -22,9 +22,8 @@ fn connect(station: &Station) -> TcpStream {
 /// Sends a request's head and as much of its body as is there; the stream to read the answer from.
 fn begin(station: &Station, line: &str, headers: &str, length: usize, body: &[u8]) -> TcpStream {
     let mut stream = connect(station);
-    let head = format!(
-        "{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
-    );
+    let head =
+        format!("{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n");
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(body).unwrap();
     stream
@@ -139,7 +138,8 @@ fn a_scan_of_too_many_pixels_is_not_judged_and_takes_no_memory() {
 fn an_id_is_in_the_answer_and_in_every_line_of_the_log() {
     let (models, data) = (models(), tempfile::tempdir().unwrap());
     let log = data.path().join("log");
-    let start = |more: &[&str]| Station::start_logging(Some(models.path()), data.path(), more, File::create(&log).unwrap());
+    let start =
+        |more: &[&str]| Station::start_logging(Some(models.path()), data.path(), more, File::create(&log).unwrap());
     let id = |station: &Station, given: Option<&str>| {
         let headers: Vec<_> = given.map(|given| ("x-request-id", given)).into_iter().collect();
         let answer = station.send("GET", "/v1/models", &headers, b"").unwrap().expect(200);
@@ -224,9 +224,7 @@ fn what_is_refused_is_told_to_who_is_still_sending() {
     let (models, data) = (models(), tempfile::tempdir().unwrap());
     // More than fits between the two.
     let large = vec![b'x'; 24 << 20];
-    let told = |station: &Station, line: &str, headers: &str| {
-        read(begin(station, line, headers, large.len(), &large))
-    };
+    let told = |station: &Station, line: &str, headers: &str| read(begin(station, line, headers, large.len(), &large));
     let limits = ["--max-upload-mib", "32"];
     let station = Station::start(Some(models.path()), data.path(), &limits);
     let foreign = "origin: http://evil.example\r\n";
