@@ -2,6 +2,8 @@
 //! [`crate::station`], [`crate::queue`], [`crate::shelf`], [`crate::fits`] and [`crate::store`].
 
 mod auth;
+mod bodies;
+mod connections;
 mod error;
 mod events;
 mod fits;
@@ -9,6 +11,7 @@ mod inspections;
 mod models;
 mod open_inference;
 mod page;
+mod request_id;
 mod status;
 mod texts;
 
@@ -25,7 +28,6 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -188,7 +190,7 @@ impl Server {
             station.tell(crate::station::Event::Stopping);
         };
         match listener {
-            Some(listener) => axum::serve(listener, router(&app)).with_graceful_shutdown(stop).await?,
+            Some(listener) => connections::serve(listener, router(&app), app.options.timeout, stop).await,
             None => stop.await,
         }
         housekeeping.abort();
@@ -287,23 +289,22 @@ fn router(app: &Arc<App>) -> Router {
         .route_layer(from_fn_with_state(Arc::clone(app), auth::authenticate));
     let header =
         |name: HeaderName, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
-    let id = HeaderName::from_static("x-request-id");
     Router::new()
         .merge(guarded)
         .merge(Router::from(open()))
         .route("/health/live", get(|| async { "live" }))
         .route("/health/ready", get(status::ready))
         .fallback(page::file)
-        .layer(from_fn_with_state(Arc::clone(app), observe))
         .layer(CatchPanicLayer::custom(|_| ApiError::internal("a request panicked").into_response()))
+        .layer(from_fn_with_state(Arc::clone(app), bodies::bound))
+        .layer(from_fn_with_state(Arc::clone(app), observe))
         .layer(from_fn(open_inference::plain_errors))
         .layer(header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY))
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::REFERRER_POLICY, "no-referrer"))
         .layer(header(header::X_FRAME_OPTIONS, "DENY"))
         .layer(header(HeaderName::from_static("cross-origin-resource-policy"), "same-origin"))
-        .layer(PropagateRequestIdLayer::new(id.clone()))
-        .layer(SetRequestIdLayer::new(id, MakeRequestUuid))
+        .layer(from_fn(request_id::name))
         .with_state(Arc::clone(app))
 }
 
@@ -312,16 +313,18 @@ async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> R
     let start = Instant::now();
     // The route, not the address: names in it would make endless counters.
     let route = request.extensions().get::<MatchedPath>().map_or("page", MatchedPath::as_str).to_owned();
-    let id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok()).map(str::to_owned);
     let method = request.method().to_string();
     let response = next.run(request).await;
     let (status, time) = (response.status().as_u16(), start.elapsed());
     app.station.measures.requested(&route, &method, status, time);
-    tracing::info!(request = id, route, method, status, seconds = time.as_secs_f64(), "request");
+    tracing::info!(route, method, status, seconds = time.as_secs_f64(), "request");
     response
 }
 
 /// Runs what waits for the disk or computes long beside the threads that answer.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::internal(&error.to_string()))
+    let span = tracing::Span::current();
+    tokio::task::spawn_blocking(move || span.in_scope(work))
+        .await
+        .map_err(|error| ApiError::internal(&error.to_string()))
 }

@@ -30,8 +30,10 @@ pub enum NotTaken {
     Stopping,
 }
 
-struct Job {
-    request: InspectionRequest,
+struct Job<R> {
+    request: R,
+    /// The request to the server that it belongs to, so that what is logged on the way bears its id.
+    span: tracing::Span,
     is_cancelled: Arc<AtomicBool>,
     reply: oneshot::Sender<Answer>,
 }
@@ -52,8 +54,8 @@ impl Drop for Ticket {
 
 /// The waiting line and its workers.
 #[derive(Debug)]
-pub struct Queue {
-    sender: Mutex<Option<SyncSender<Job>>>,
+pub struct Queue<R = InspectionRequest> {
+    sender: Mutex<Option<SyncSender<Job<R>>>>,
     workers: Mutex<Vec<JoinHandle<()>>>,
     state: Arc<State>,
     capacity: usize,
@@ -66,7 +68,7 @@ struct State {
     running: AtomicUsize,
 }
 
-impl std::fmt::Debug for Job {
+impl<R> std::fmt::Debug for Job<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Job").finish_non_exhaustive()
     }
@@ -76,14 +78,28 @@ impl Queue {
     /// Starts the workers. Each inspection uses all threads of the process; several workers keep them busy while one reads or
     /// writes.
     pub fn start(station: &Arc<Station>, workers: usize, capacity: usize) -> Self {
+        let station = Arc::clone(station);
+        Self::start_with(workers, capacity, move |request, is_wanted| station.inspect(request, is_wanted))
+    }
+}
+
+/// What comes of a request at a worker; `None` if it was no longer wanted.
+type Outcome = Result<Option<Inspected>, InspectError>;
+
+impl<R: Send + 'static> Queue<R> {
+    fn start_with(
+        workers: usize,
+        capacity: usize,
+        inspect: impl Fn(&R, &dyn Fn() -> bool) -> Outcome + Send + Sync + 'static,
+    ) -> Self {
         let (sender, receiver) = sync_channel(capacity);
-        let receiver = Arc::new(Mutex::new(receiver));
+        let (receiver, inspect) = (Arc::new(Mutex::new(receiver)), Arc::new(inspect));
         let state = Arc::new(State::default());
         let start = |i: usize| {
-            let (station, receiver, state) = (Arc::clone(station), Arc::clone(&receiver), Arc::clone(&state));
+            let (inspect, receiver, state) = (Arc::clone(&inspect), Arc::clone(&receiver), Arc::clone(&state));
             let name = format!("inspector-{i}");
             // The operating system grants a thread, or nothing works at all.
-            std::thread::Builder::new().name(name).spawn(move || work(&station, &receiver, &state)).expect("a thread")
+            std::thread::Builder::new().name(name).spawn(move || work(&*inspect, &receiver, &state)).expect("a thread")
         };
         let handles = (0..workers).map(start).collect();
         Self { sender: Mutex::new(Some(sender)), workers: Mutex::new(handles), state, capacity, count: workers }
@@ -93,10 +109,11 @@ impl Queue {
     ///
     /// # Errors
     /// If too many wait already, or the station is stopping.
-    pub fn submit(&self, request: InspectionRequest) -> Result<Ticket, NotTaken> {
+    pub fn submit(&self, request: R) -> Result<Ticket, NotTaken> {
         let (reply, answer) = oneshot::channel();
         let is_cancelled = Arc::new(AtomicBool::new(false));
-        let job = Job { request, is_cancelled: Arc::clone(&is_cancelled), reply };
+        let span = tracing::Span::current();
+        let job = Job { request, span, is_cancelled: Arc::clone(&is_cancelled), reply };
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         let sender = sender.as_ref().ok_or(NotTaken::Stopping)?;
         // Before it can be taken out, so that the number never falls below zero.
@@ -141,7 +158,7 @@ impl Queue {
     }
 }
 
-fn work(station: &Station, receiver: &Mutex<Receiver<Job>>, state: &State) {
+fn work<R>(inspect: &impl Fn(&R, &dyn Fn() -> bool) -> Outcome, receiver: &Mutex<Receiver<Job<R>>>, state: &State) {
     loop {
         let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
@@ -151,7 +168,7 @@ fn work(station: &Station, receiver: &Mutex<Receiver<Job>>, state: &State) {
             continue;
         }
         state.running.fetch_add(1, Ordering::Relaxed);
-        let outcome = catch_unwind(AssertUnwindSafe(|| station.inspect(&job.request, is_wanted)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| job.span.in_scope(|| inspect(&job.request, &is_wanted))));
         state.running.fetch_sub(1, Ordering::Relaxed);
         let answer = match outcome {
             Ok(Ok(None)) => continue,
@@ -161,5 +178,27 @@ fn work(station: &Station, receiver: &Mutex<Receiver<Job>>, state: &State) {
         };
         // Whoever asked may have gone; what is kept stays kept.
         let _ = job.reply.send(answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_panics_says_so_and_lives_on() {
+        let queue = Queue::start_with(1, 4, |request: &&str, _| match *request {
+            "bug" => panic!("a bug, on purpose"),
+            model => Err(InspectError::WantsMask { model: model.to_owned() }),
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let answer = |request| runtime.block_on(&mut queue.submit(request).unwrap().answer).unwrap();
+        for _ in 0..3 {
+            assert!(matches!(answer("bug"), Answer::Panicked));
+            assert!(matches!(answer("part"), Answer::Failed(InspectError::WantsMask { model }) if model == "part"));
+        }
+        queue.stop();
+        assert_eq!((queue.waiting(), queue.running()), (0, 0));
+        assert_eq!(queue.submit("part").unwrap_err(), NotTaken::Stopping);
     }
 }

@@ -12,5 +12,7 @@ mod open_inference;
 mod reproduce;
 mod several;
 mod station;
+mod station_limits;
+mod station_load;
 mod watch;
 mod whole_way;

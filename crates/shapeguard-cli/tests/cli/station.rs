@@ -35,16 +35,24 @@ pub fn models() -> TempDir {
 
 impl Station {
     pub fn start(models: Option<&Path>, data: &Path, more: &[&str]) -> Self {
+        Self::start_logging(models, data, more, Stdio::inherit())
+    }
+
+    pub fn start_logging(models: Option<&Path>, data: &Path, more: &[&str], log: impl Into<Stdio>) -> Self {
         let mut command = command();
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data).args(more);
         if let Some(models) = models {
             command.arg("--models").arg(models);
         }
-        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.split_whitespace().find(|word| word.starts_with("http://")).expect(&line).to_owned();
         Self { process, address, data: data.to_path_buf() }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Answer> {
@@ -69,7 +77,7 @@ impl Station {
     }
 
     /// Sends a form of texts and files.
-    fn post(&self, texts: &[(&str, &str)], files: &[(&str, &Path)]) -> Option<Answer> {
+    pub fn post(&self, texts: &[(&str, &str)], files: &[(&str, &Path)]) -> Option<Answer> {
         let mut body = Vec::new();
         for (name, text) in texts {
             body.extend(format!("--XX\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n").bytes());
@@ -86,7 +94,7 @@ impl Station {
         self.send("POST", "/v1/inspections", &[("content-type", "multipart/form-data; boundary=XX")], &body)
     }
 
-    fn inspect(&self, folder: &str, name: &str, texts: &[(&str, &str)]) -> Option<Answer> {
+    pub fn inspect(&self, folder: &str, name: &str, texts: &[(&str, &str)]) -> Option<Answer> {
         let (cloud, image) = (fixture().cloud(folder, name), fixture().image(folder, name));
         self.post(&[&[("model", "part")], texts].concat(), &[("cloud", &cloud), ("rgb", &image)])
     }
@@ -112,7 +120,7 @@ impl Answer {
 
     /// The message of an error.
     #[track_caller]
-    fn error(self, status: u16) -> String {
+    pub fn error(self, status: u16) -> String {
         self.expect(status).json()["error"]["message"].as_str().unwrap().to_owned()
     }
 }

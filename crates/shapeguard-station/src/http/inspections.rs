@@ -112,23 +112,18 @@ pub(super) async fn judge(app: &App, request: InspectionRequest) -> Result<Inspe
         }
         NotTaken::Stopping => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the station is stopping"),
     })?;
-    match (&mut ticket.answer).await {
-        Ok(Answer::Kept(kept)) => Ok(*kept),
-        Ok(Answer::Failed(error)) => Err(error.into()),
-        Ok(Answer::Panicked) | Err(_) => Err(ApiError::internal("an inspection panicked")),
+    answered((&mut ticket.answer).await.unwrap_or(Answer::Panicked))
+}
+
+fn answered(answer: Answer) -> Result<Inspected, ApiError> {
+    match answer {
+        Answer::Kept(kept) => Ok(*kept),
+        Answer::Failed(error) => Err(error.into()),
+        Answer::Panicked => Err(ApiError::internal("an inspection panicked")),
     }
 }
 
 async fn read_form(app: &App, mut form: Multipart, received_ms: i64) -> Result<InspectionRequest, ApiError> {
-    let request = read_fields(app, &mut form, received_ms).await;
-    if request.is_err() {
-        // Who is still sending would see a broken connection in place of what is wrong.
-        while let Ok(Some(_)) = form.next_field().await {}
-    }
-    request
-}
-
-async fn read_fields(app: &App, form: &mut Multipart, received_ms: i64) -> Result<InspectionRequest, ApiError> {
     let mut files: BTreeMap<&'static str, UploadedFile> = BTreeMap::new();
     let mut texts = TextReader::new(FIELDS);
     while let Some(field) = form.next_field().await.map_err(broken_form)? {
@@ -370,4 +365,15 @@ pub async fn cloud(
         pictures::cloud(store, &kept.stored, &kept.record, max, most)
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bug_is_the_stations_fault_and_told_without_details() {
+        let error = answered(Answer::Panicked).unwrap_err();
+        assert_eq!((error.status, error.code), (StatusCode::INTERNAL_SERVER_ERROR, "internal"));
+    }
 }

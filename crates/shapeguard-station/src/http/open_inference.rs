@@ -230,7 +230,6 @@ pub async fn infer_version(
 async fn answer(app: &Arc<App>, name: &str, version: Option<&str>, request: Request) -> Result<Response, ApiError> {
     let received_ms = now_ms();
     let headers = request.headers().clone();
-    // To its end, before anything is refused: who is still sending would see a broken connection in place of what is wrong.
     let body = read_body(request).await?;
     let model = served(app, name, version)?;
     refuse_encoded(&headers)?;
