@@ -45,12 +45,15 @@ impl NotTaken {
     }
 }
 
+/// Hands a result over.
+pub type Hand = Box<dyn FnMut(&Undelivered) -> Result<(), NotTaken> + Send>;
+
 /// What takes results.
 pub struct Sink {
     /// Its name in the outbox.
     pub name: &'static str,
-    /// Hands a result over.
-    pub send: Box<dyn FnMut(&Undelivered) -> Result<(), NotTaken> + Send>,
+    /// What hands a result over.
+    pub send: Hand,
 }
 
 impl std::fmt::Debug for Sink {

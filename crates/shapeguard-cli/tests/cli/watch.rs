@@ -359,10 +359,10 @@ fn tool(program: &str) -> Command {
 
 fn has_mosquitto() -> bool {
     let is_there = tool("mosquitto").arg("-h").status().is_ok() && tool("mosquitto_sub").arg("--help").status().is_ok();
-    let is_required = std::env::var_os("SHAPEGUARD_REQUIRE_CLIENTS").is_some();
+    let is_required = std::env::var("SHAPEGUARD_REQUIRE_CLIENTS").is_ok_and(|value| value == "1");
     assert!(is_there || !is_required, "expected Mosquitto (Debian: mosquitto, mosquitto-clients); install it");
     if !is_there {
-        println!("not tested: MQTT; install Mosquitto (Debian: mosquitto, mosquitto-clients, openssl)");
+        eprintln!("not tested: MQTT; install Mosquitto (Debian: mosquitto, mosquitto-clients, openssl)");
     }
     is_there
 }
