@@ -1,5 +1,7 @@
 //! Drift on simulated lines: a lamp that fades and a camera that was knocked raise the alarm, good parts do not.
 
+#![allow(clippy::print_stdout, reason = "the table is the result")]
+
 use rayon::prelude::*;
 use shapeguard::experts::Experts;
 use shapeguard::{Detector, FitInputs, LoadedScan, presets};
