@@ -192,11 +192,13 @@ fn each_scan_is_inspected_once_over_kills_and_restarts() {
 fn pairs_in_folders_are_scans_and_old_ones_can_be_left_alone() {
     let line = Line::new();
     fixture().copy_scan(line.camera.path(), "old");
-    let watching = Watching::start(line.command(&["--new-only", "--listen", "127.0.0.1:0"]));
+    let mut watching = Watching::start(line.command(&["--new-only", "--listen", "127.0.0.1:0"]));
     assert!(watching.nothing_for(2.0));
     fixture().copy_scan(line.camera.path(), "new");
     assert_eq!(file(&watching.next()), "xyz/new.tiff");
-    drop(watching);
+    // Asked to stop: killed between telling and noting it, it would tell it again.
+    watching.signal("-TERM");
+    assert!(watching.process.wait().unwrap().success());
     // Not only at the first start.
     assert!(line.once(&["--new-only"]).json_lines(0).is_empty());
     // An image whose cloud never comes is told too.
