@@ -36,7 +36,7 @@ pub struct ServeArgs {
 /// If an option makes no sense, a model cannot be loaded, the data folder not be used, or the address not be listened at.
 pub fn run(args: &ServeArgs) -> Result<()> {
     let options = args.station.serve_options(Some(args.listen))?;
-    let station = args.station.open(Vec::new())?;
+    let station = args.station.open(args.station.open_store()?, Vec::new())?;
     station::runtime()?.block_on(async {
         let server = Server::bind(Arc::clone(&station), options).await?;
         station::announce(&server, &station)?;

@@ -91,15 +91,21 @@ impl StationOptions {
         })
     }
 
-    /// Opens the memory and loads the models. What is kept is put in the outbox for each of `sinks`.
+    /// Opens the memory.
     ///
     /// # Errors
-    /// If a model cannot be loaded, the data folder not be used, or there is no such device.
-    pub fn open(&self, sinks: Vec<&'static str>) -> Result<Arc<Station>> {
+    /// If the data folder cannot be used.
+    pub fn open_store(&self) -> Result<Arc<Store>> {
+        let keep_free_bytes = self.keep_free_mib.saturating_mul(MIB);
+        Ok(Arc::new(Store::open(&self.data, StoreOptions { keep_free_bytes, ..StoreOptions::default() })?))
+    }
+
+    /// Loads the models. What is kept is put in the outbox for each of `sinks`.
+    ///
+    /// # Errors
+    /// If a model cannot be loaded, or there is no such device.
+    pub fn open(&self, store: Arc<Store>, sinks: Vec<&'static str>) -> Result<Arc<Station>> {
         let device = Arc::new(self.device.open()?);
-        let options =
-            StoreOptions { keep_free_bytes: self.keep_free_mib.saturating_mul(MIB), ..StoreOptions::default() };
-        let store = Arc::new(Store::open(&self.data, options)?);
         let place = Box::new(move |model| device.place_model(model).map_err(|error| format!("{error:#}")));
         let shelf = Shelf::open(Arc::clone(&store), self.models.as_deref(), place)?;
         Ok(Arc::new(Station::new(store, shelf, sinks)?))
@@ -130,8 +136,17 @@ pub fn announce(server: &Server, station: &Station) -> Result<()> {
     output::text(&format!("listening on http://{address} ({known})\n"))
 }
 
-/// Ends when the process is interrupted or terminated.
+/// Ends when the process is interrupted or terminated. A second signal ends the process at once: what was answered is kept.
 pub async fn asked_to_stop() {
+    signalled().await;
+    tokio::spawn(async {
+        signalled().await;
+        std::process::exit(2);
+    });
+}
+
+/// Ends with the next signal to interrupt or terminate.
+async fn signalled() {
     let interrupted = async {
         // Without a handler the signal ends the process at once, as it would anyway.
         let _ = tokio::signal::ctrl_c().await;

@@ -12,6 +12,7 @@ use shapeguard_station::http::{ServeOptions, Server};
 use shapeguard_station::record::Record;
 use shapeguard_station::sinks::{self, MqttAddress, MqttOptions, WebhookOptions};
 use shapeguard_station::station::Station;
+use shapeguard_station::store::Store;
 use shapeguard_station::watch::{WatchOptions, Watched, Watcher};
 
 use crate::inspect::{human_heading, human_line};
@@ -65,7 +66,7 @@ pub struct WatchArgs {
     webhook: Option<String>,
     /// Broker and topic that each result is published at: mqtt://USER@HOST:PORT/TOPIC, or mqtts:// for TLS
     #[arg(long, value_name = "URL", help_heading = "Telling others")]
-    mqtt: Option<MqttAddress>,
+    mqtt: Option<String>,
     /// Certificates (PEM) to check the broker's with, in place of the operating system's
     #[arg(long, value_name = "FILE", requires = "mqtt", help_heading = "Telling others")]
     mqtt_ca: Option<PathBuf>,
@@ -90,9 +91,10 @@ pub fn run(args: &WatchArgs, is_quiet: bool) -> Result<()> {
     };
     let serve = args.station.serve_options(args.listen)?;
     let (settle, patience) = (seconds("--settle", args.settle)?, seconds("--patience", args.patience)?);
-    // The names are known before the sinks are made, which need the station.
-    let names = args.sink_names();
-    let station = args.station.open(names.clone())?;
+    let store = args.station.open_store()?;
+    let sinks = args.sinks(&store, &serve)?;
+    let names: Vec<&'static str> = sinks.iter().map(|sink| sink.name).collect();
+    let station = args.station.open(store, names.clone())?;
     let options = WatchOptions {
         folder: args.folder.clone(),
         model: args.model_name(&station)?,
@@ -108,8 +110,6 @@ pub fn run(args: &WatchArgs, is_quiet: bool) -> Result<()> {
     {
         tracing::warn!("{} of an earlier run wait for the sink {name}, which is not given", counted(*count, "result"));
     }
-    let sinks = args.sinks(&station, &serve)?;
-    debug_assert_eq!(sinks.iter().map(|sink| sink.name).collect::<Vec<_>>(), names);
     station::runtime()?.block_on(watch(station, serve, options, sinks, args, &note))
 }
 
@@ -131,6 +131,7 @@ async fn watch(
     if !args.json {
         output::text(&format!("{}\n", human_heading(None)))?;
     }
+    let names: Vec<&str> = sinks.iter().map(|sink| sink.name).collect();
     let deliveries = Deliveries::start(&station, sinks);
     let stop = Arc::new(AtomicBool::new(false));
     let is_told = Arc::clone(&stop);
@@ -151,15 +152,15 @@ async fn watch(
     };
     server.run(until).await?;
     let watched = watching.await??;
-    tokio::task::spawn_blocking(move || deliveries.finish()).await?;
-    summarise(watched?, &station, args, note)
+    let is_once = args.once;
+    tokio::task::spawn_blocking(move || if is_once { deliveries.finish() } else { deliveries.stop() }).await?;
+    summarise(watched?, &station, &names, args.once, note)
 }
 
-fn summarise(watched: Watched, station: &Station, args: &WatchArgs, note: &dyn Fn(&str)) -> Result<()> {
+fn summarise(watched: Watched, station: &Station, names: &[&str], is_once: bool, note: &dyn Fn(&str)) -> Result<()> {
     let Watched { good, rejected, not_judged } = watched;
     let total = counted(good + rejected + not_judged, "scan");
     note(&format!("{total}: {good} good, {rejected} rejected, {not_judged} not judged"));
-    let names = args.sink_names();
     let waiting = station.store.undelivered_counts()?;
     let untold: Vec<String> = waiting
         .iter()
@@ -168,7 +169,7 @@ fn summarise(watched: Watched, station: &Station, args: &WatchArgs, note: &dyn F
         .collect();
     if !untold.is_empty() {
         let message = format!("not everybody was told: {}; the next run goes on with it", untold.join(", "));
-        if args.once {
+        if is_once {
             bail!(message);
         }
         note(&message);
@@ -189,19 +190,8 @@ impl WatchArgs {
         }
     }
 
-    /// What the sinks are called in the outbox.
-    fn sink_names(&self) -> Vec<&'static str> {
-        let given = [
-            Some(sinks::STDOUT),
-            self.out.as_ref().map(|_| sinks::FOLDER),
-            self.webhook.as_ref().map(|_| sinks::WEBHOOK),
-            self.mqtt.as_ref().map(|_| sinks::MQTT),
-        ];
-        given.into_iter().flatten().collect()
-    }
-
-    /// Those who are told, in the same order.
-    fn sinks(&self, station: &Station, serve: &ServeOptions) -> Result<Vec<Sink>> {
+    /// Those who are told.
+    fn sinks(&self, store: &Arc<Store>, serve: &ServeOptions) -> Result<Vec<Sink>> {
         let is_json = self.json;
         let text = move |json: &str, record: &Record| if is_json { format!("{json}\n") } else { line(record) };
         let mut sinks = vec![sinks::stream(std::io::stdout(), text)];
@@ -211,19 +201,20 @@ impl WatchArgs {
                 "--out {}: is the folder that is watched; give another",
                 folder.display()
             );
-            sinks.push(sinks::folder(folder.clone(), Arc::clone(&station.store), serve.max_pixels)?);
+            sinks.push(sinks::folder(folder.clone(), Arc::clone(store), serve.max_pixels)?);
         }
         if let Some(url) = &self.webhook {
             let options = WebhookOptions { url: url.clone(), token: std::env::var(WEBHOOK_TOKEN).ok() };
             sinks.push(sinks::webhook(options).map_err(|error| anyhow!("--webhook {error}"))?);
         }
         if let Some(address) = &self.mqtt {
+            let refuse = |error| anyhow!("--mqtt: {error}");
             let options = MqttOptions {
-                address: address.clone(),
+                address: address.parse::<MqttAddress>().map_err(refuse)?,
                 password: std::env::var(MQTT_PASSWORD).ok(),
                 ca: self.mqtt_ca.clone(),
             };
-            sinks.push(sinks::mqtt(options).map_err(|error| anyhow!("--mqtt {error}"))?);
+            sinks.push(sinks::mqtt(options).map_err(refuse)?);
         }
         Ok(sinks)
     }

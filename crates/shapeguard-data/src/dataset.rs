@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::DataError;
 use crate::folder::{
-    CLOUDS, IMAGES, Listing, MASKS, SAMPLE_FOLDER_SHAPES, by_stem, check_partners, has_extension, name, samples_in,
-    with_image_beside,
+    Absent, CLOUDS, IMAGES, Listing, MASKS, SAMPLE_FOLDER_SHAPES, by_stem, check_partners, has_extension, name,
+    samples_in, with_image_beside,
 };
 use crate::scan_file::ScanSource;
 
@@ -65,7 +65,7 @@ impl Dataset {
             dataset.train = good_split(&path.join("train"))?;
             dataset.validation = good_split(&path.join("validation"))?;
             dataset.test = test_split(&path.join("test"))?;
-        } else if let Some(samples) = samples_in(path)? {
+        } else if let Some(samples) = samples_in(path, Absent::Refused)? {
             dataset.train = samples;
         } else {
             return Err(nothing_recognised(path, &listing));
@@ -157,14 +157,29 @@ pub fn discover_scans(path: &Path) -> Result<Vec<ScanSource>, DataError> {
         return if test.is_dir() { discover_scans(&test) } else { Err(nothing_recognised(path, &listing)) };
     }
     let sources = |samples: Vec<SampleEntry>| samples.into_iter().map(|sample| sample.source);
-    if let Some(samples) = samples_in(path)? {
+    if let Some(samples) = samples_in(path, Absent::Refused)? {
         return Ok(sources(samples).collect());
     }
     let mut found = Vec::new();
     for folder in &listing.folders {
-        found.extend(samples_in(folder)?.into_iter().flat_map(sources));
+        found.extend(samples_in(folder, Absent::Refused)?.into_iter().flat_map(sources));
     }
     if found.is_empty() { Err(nothing_recognised(path, &listing)) } else { Ok(found) }
+}
+
+/// The scans of a folder that is being filled, or of its folders: none yet is no error, and a modality of which there is
+/// nothing is still to come, as is the other file of a scan. Sorted.
+///
+/// # Errors
+/// If the folder cannot be read, or two clouds or two images have one name.
+pub fn discover_arriving(folder: &Path) -> Result<Vec<ScanSource>, DataError> {
+    let mut samples = samples_in(folder, Absent::Awaited)?.unwrap_or_default();
+    if samples.is_empty() {
+        for folder in &Listing::of(folder)?.folders {
+            samples.extend(samples_in(folder, Absent::Awaited)?.unwrap_or_default());
+        }
+    }
+    Ok(samples.into_iter().map(|sample| sample.source).collect())
 }
 
 /// Refuses a single file where a folder of scans is meant.
@@ -230,7 +245,7 @@ fn samples_of(folder: &Path) -> Result<Vec<SampleEntry>, DataError> {
     if listing.is_empty() {
         return Err(DataError::EmptyFolder { path: folder.to_path_buf() });
     }
-    samples_in(folder)?.ok_or_else(|| DataError::NothingRecognised {
+    samples_in(folder, Absent::Refused)?.ok_or_else(|| DataError::NothingRecognised {
         path: folder.to_path_buf(),
         expected: SAMPLE_FOLDER_SHAPES.into(),
         found: listing.describe(),

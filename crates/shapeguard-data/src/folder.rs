@@ -110,20 +110,28 @@ pub(crate) fn by_stem(files: &[PathBuf], extensions: &[&str]) -> Result<BTreeMap
     Ok(found)
 }
 
+/// What a modality means of which there is nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// It is an error.
+    Refused,
+    /// It is still to come, as is the other file of a scan.
+    Awaited,
+}
+
 /// The scans of a folder, sorted by name; `None` where it has no known shape.
-pub(crate) fn samples_in(folder: &Path) -> Result<Option<Vec<SampleEntry>>, DataError> {
+pub(crate) fn samples_in(folder: &Path, absent: Absent) -> Result<Option<Vec<SampleEntry>>, DataError> {
     let listing = Listing::of(folder)?;
     let has = |wanted: &str| listing.folders.iter().any(|entry| name(entry) == wanted);
-    let shape = if has("xyz") {
-        Some(("xyz", CLOUDS))
-    } else if has("depth") {
-        Some(("depth", DEPTHS))
-    } else {
-        None
+    let shape = match () {
+        () if has("xyz") => Some(("xyz", CLOUDS)),
+        () if has("depth") => Some(("depth", DEPTHS)),
+        () if has("rgb") && absent == Absent::Awaited => Some(("xyz", CLOUDS)),
+        () => None,
     };
     match shape {
-        Some((cloud_folder, extensions)) if has("rgb") => {
-            paired(folder, &folder.join(cloud_folder), extensions, &folder.join("rgb")).map(Some)
+        Some((cloud_folder, extensions)) if has("rgb") || absent == Absent::Awaited => {
+            paired(folder, &folder.join(cloud_folder), extensions, &folder.join("rgb"), absent).map(Some)
         }
         Some((cloud_folder, _)) => Err(missing(folder, "rgb/", cloud_folder, &listing)),
         None if has("rgb") => Err(missing(folder, "xyz/ or depth/", "rgb", &listing)),
@@ -149,17 +157,28 @@ fn missing(folder: &Path, wanted: &str, there: &str, listing: &Listing) -> DataE
     }
 }
 
-fn paired(folder: &Path, clouds: &Path, extensions: &[&str], images: &Path) -> Result<Vec<SampleEntry>, DataError> {
-    let mut cloud_files = by_stem(&Listing::of(clouds)?.files, extensions)?;
-    let mut image_files = by_stem(&Listing::of(images)?.files, IMAGES)?;
-    match (cloud_files.is_empty(), image_files.is_empty()) {
-        (true, _) => return Err(DataError::EmptyFolder { path: clouds.to_path_buf() }),
-        (_, true) => return Err(DataError::EmptyFolder { path: images.to_path_buf() }),
-        _ => {}
-    }
+fn paired(
+    folder: &Path,
+    clouds: &Path,
+    extensions: &[&str],
+    images: &Path,
+    absent: Absent,
+) -> Result<Vec<SampleEntry>, DataError> {
+    let files = |folder: &Path, extensions: &[&str]| {
+        if absent == Absent::Awaited && !folder.is_dir() {
+            return Ok(BTreeMap::new());
+        }
+        let files = by_stem(&Listing::of(folder)?.files, extensions)?;
+        if absent == Absent::Refused && files.is_empty() {
+            return Err(DataError::EmptyFolder { path: folder.to_path_buf() });
+        }
+        Ok(files)
+    };
+    let mut cloud_files = files(clouds, extensions)?;
+    let mut image_files = files(images, IMAGES)?;
     let intrinsics = intrinsics_for(folder);
-    let cloud_extension = usual_extension(&cloud_files);
-    let image_extension = usual_extension(&image_files);
+    let cloud_extension = usual_extension(&cloud_files, extensions);
+    let image_extension = usual_extension(&image_files, IMAGES);
     let names: BTreeSet<String> = cloud_files.keys().chain(image_files.keys()).cloned().collect();
     Ok(names
         .into_iter()
@@ -173,13 +192,15 @@ fn paired(folder: &Path, clouds: &Path, extensions: &[&str], images: &Path) -> R
         .collect())
 }
 
-/// The extension that most of the files have, the first of the alphabet among equals: what a missing one would have.
-fn usual_extension(files: &BTreeMap<String, PathBuf>) -> String {
+/// The extension that most of the files have, the first of the alphabet among equals, the first of `known` if there are none:
+/// what a missing one would have.
+fn usual_extension(files: &BTreeMap<String, PathBuf>, known: &[&str]) -> String {
     let mut counts = BTreeMap::<String, usize>::new();
     for file in files.values() {
         *counts.entry(file.extension().unwrap_or_default().to_string_lossy().into_owned()).or_default() += 1;
     }
-    counts.into_iter().rev().max_by_key(|(_, count)| *count).map(|(extension, _)| extension).unwrap_or_default()
+    let most = counts.into_iter().rev().max_by_key(|(_, count)| *count);
+    most.map_or_else(|| known[0].to_owned(), |(extension, _)| extension)
 }
 
 /// That each of `files` has a partner of the same name.

@@ -27,7 +27,7 @@ mod tiff_file;
 mod values;
 mod write;
 
-pub use dataset::{Dataset, Datasets, GOOD, SampleEntry, TestEntry, category_roots, discover_scans};
+pub use dataset::{Dataset, Datasets, GOOD, SampleEntry, TestEntry, category_roots, discover_arriving, discover_scans};
 pub use depth::Intrinsics;
 pub use digest::scan_digest;
 pub use error::DataError;

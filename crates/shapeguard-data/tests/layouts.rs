@@ -5,8 +5,8 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use shapeguard_data::{
-    DataError, Dataset, Datasets, GOOD, ReadOptions, ScanSource, TruthRule, category_roots, discover_scans, read_scan,
-    read_truth,
+    DataError, Dataset, Datasets, GOOD, ReadOptions, ScanSource, TruthRule, category_roots, discover_arriving,
+    discover_scans, read_scan, read_truth,
 };
 use support::{SIZE, golden, scan};
 
@@ -143,6 +143,31 @@ fn empty_folders_are_named() {
     std::fs::create_dir_all(scratch.path("category/train/good")).unwrap();
     assert!(open_error(&scratch.path("category")).contains("good"));
     assert!(open_error(&scratch.path("no such folder")).contains("no such folder"));
+}
+
+#[test]
+fn of_a_folder_that_is_being_filled_what_is_missing_is_still_to_come() {
+    let scratch = Scratch::new();
+    let found = |scratch: &Scratch| {
+        let sources = discover_arriving(&scratch.path("")).unwrap();
+        let relative = |path: &Path| path.strip_prefix(scratch.path("")).unwrap().to_string_lossy().into_owned();
+        sources.iter().map(|s| (relative(&s.cloud), s.rgb.as_deref().map(relative))).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&scratch), []);
+    scratch.put("rgb.png", "rgb/0.png");
+    let whole = ("xyz/0.tiff".to_owned(), Some("rgb/0.png".to_owned()));
+    assert_eq!(found(&scratch), [whole.clone()], "without a folder of clouds");
+    scratch.put("xyz_lzw.tiff", "xyz/0.tiff");
+    assert_eq!(found(&scratch), [whole.clone()]);
+    std::fs::remove_dir_all(scratch.path("rgb")).unwrap();
+    assert_eq!(found(&scratch), [whole], "without a folder of images");
+    // The strict rule is the same for whole folders, and refuses what lacks a modality.
+    assert!(discover_scans(&scratch.path("")).is_err());
+    let by_day = Scratch::new();
+    by_day.scan("monday", "0");
+    by_day.scan("tuesday", "0");
+    assert_eq!(found(&by_day).len(), 2);
+    assert!(discover_arriving(&by_day.path("none")).is_err());
 }
 
 #[test]

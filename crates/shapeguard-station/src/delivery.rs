@@ -3,6 +3,7 @@
 //! Exactly once cannot be had across a network: who acknowledged may not have been heard. Every result carries its
 //! inspection's id, by which a receiver knows one that it had already.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -16,10 +17,12 @@ const BATCH: usize = 32;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Longest pause: how much later a receiver that was away for long hears of it.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Longest pause that a receiver may ask for.
+const LONGEST_ASKED: Duration = Duration::from_secs(3600);
 /// How often the outbox is looked at.
 const PERIOD: Duration = Duration::from_millis(100);
-/// How long who does not take a result is asked again at the end.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long results are told at the end: service managers kill what has not ended after some ten seconds.
+pub const GRACE: Duration = Duration::from_secs(5);
 
 /// Why a result was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,78 +68,117 @@ impl std::fmt::Debug for Sink {
 /// The threads that tell others, one for each sink, so that one that is away holds up none.
 #[derive(Debug)]
 pub struct Deliveries {
-    end: Arc<End>,
+    schedule: Arc<Schedule>,
     threads: Vec<JoinHandle<()>>,
 }
 
-#[derive(Debug, Default)]
-struct End {
-    /// Since when the end is near.
-    since: Mutex<Option<Instant>>,
+/// When it is to be over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Nobody asked for it.
+    Open,
+    /// When all is told, or somebody has not taken anything for [`GRACE`].
+    WhenTold,
+    /// At this moment at the latest.
+    By(Instant),
+}
+
+#[derive(Debug)]
+struct Schedule {
+    end: Mutex<End>,
     changed: Condvar,
 }
 
 impl Deliveries {
     /// Starts telling.
     pub fn start(station: &Arc<Station>, sinks: Vec<Sink>) -> Self {
-        let end = Arc::<End>::default();
+        let schedule = Arc::new(Schedule { end: Mutex::new(End::Open), changed: Condvar::new() });
         let start = |sink: Sink| {
-            let (station, end) = (Arc::clone(station), Arc::clone(&end));
+            let (station, schedule) = (Arc::clone(station), Arc::clone(&schedule));
             // The operating system grants a thread, or nothing works at all.
             std::thread::Builder::new()
                 .name(format!("to-{}", sink.name))
-                .spawn(move || deliver(&station, sink, &end))
+                .spawn(move || deliver(&station, sink, &schedule))
                 .expect("a thread")
         };
         let threads = sinks.into_iter().map(start).collect();
-        Self { end, threads }
+        Self { schedule, threads }
     }
 
-    /// Tells what there is to be told, and ends; who does not take it within some seconds is told after the next start.
+    /// Tells all there is to be told, as long as it is taken, and ends. Who takes nothing for some seconds is told the rest after
+    /// the next start.
     pub fn finish(self) {
-        *self.end.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        self.end.changed.notify_all();
+        self.schedule.set(End::WhenTold);
         for thread in self.threads {
-            if thread.join().is_err() {
-                tracing::error!("telling others panicked; the rest is told after the next start");
+            // Panics are caught within.
+            let _ = thread.join();
+        }
+    }
+
+    /// Tells what there is to be told within [`GRACE`], and ends; the rest is told after the next start.
+    pub fn stop(self) {
+        let end = Instant::now() + GRACE;
+        self.schedule.set(End::By(end));
+        for thread in self.threads {
+            // One that is stuck in a pipe that nobody reads ends with the process.
+            while !thread.is_finished() && Instant::now() < end + GRACE {
+                std::thread::sleep(PERIOD / 10);
             }
         }
     }
 }
 
-impl End {
-    fn since(&self) -> Option<Instant> {
-        *self.since.lock().unwrap_or_else(PoisonError::into_inner)
+impl Schedule {
+    fn set(&self, end: End) {
+        *self.end.lock().unwrap_or_else(PoisonError::into_inner) = end;
+        self.changed.notify_all();
     }
 
-    /// Waits, but not beyond the moment when the end comes near.
+    fn end(&self) -> End {
+        *self.end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.end(), End::By(moment) if Instant::now() >= moment)
+    }
+
+    /// Waits, but not beyond the moment when somebody asks for the end.
     fn wait(&self, time: Duration) {
-        let since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.changed.wait_timeout_while(since, time, |since| since.is_none()));
+        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.changed.wait_timeout_while(end, time, |end| *end == End::Open));
     }
 }
 
-fn deliver(station: &Station, mut sink: Sink, end: &End) {
+fn deliver(station: &Station, mut sink: Sink, schedule: &Schedule) {
     let mut pause = FIRST_PAUSE;
+    let mut refused_since = None;
     loop {
         // Asked before the look into the outbox, so that what was put there until then is told.
-        let end_since = end.since();
-        match (deliver_some(station, &mut sink), end_since) {
-            (Ok(0), Some(_)) => return,
-            (Ok(0), None) => end.wait(PERIOD),
-            (Ok(_), _) => pause = FIRST_PAUSE,
-            (Err(_), Some(since)) if since.elapsed() >= GRACE => return,
-            (Err(_), Some(_)) => std::thread::sleep(FIRST_PAUSE),
-            (Err(after), None) => {
-                end.wait(after.map_or(pause, |after| after.min(LONGEST_PAUSE)));
+        let end = schedule.end();
+        match deliver_some(station, &mut sink, schedule) {
+            Ok(0) if end != End::Open => return,
+            Ok(0) => schedule.wait(PERIOD),
+            Ok(_) => (pause, refused_since) = (FIRST_PAUSE, None),
+            Err(after) if end == End::Open => {
+                schedule.wait(after.map_or(pause, |after| after.clamp(FIRST_PAUSE, LONGEST_ASKED)));
                 pause = (2 * pause).min(LONGEST_PAUSE);
             }
+            Err(_) => {
+                let since = *refused_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= GRACE {
+                    return;
+                }
+                std::thread::sleep(FIRST_PAUSE);
+            }
+        }
+        if schedule.is_over() {
+            return;
         }
     }
 }
 
 /// Hands over the oldest results; how many. After a failure: how long the receiver wants to be left alone.
-fn deliver_some(station: &Station, sink: &mut Sink) -> Result<usize, Option<Duration>> {
+fn deliver_some(station: &Station, sink: &mut Sink, schedule: &Schedule) -> Result<usize, Option<Duration>> {
     let name = sink.name;
     let failed = |error: &dyn std::fmt::Display| {
         tracing::error!(sink = name, "the outbox: {error}");
@@ -144,7 +186,13 @@ fn deliver_some(station: &Station, sink: &mut Sink) -> Result<usize, Option<Dura
     };
     let results = station.store.undelivered(name, BATCH).map_err(|error| failed(&error))?;
     for result in &results {
-        match (sink.send)(result) {
+        if schedule.is_over() {
+            break;
+        }
+        let sent = catch_unwind(AssertUnwindSafe(|| (sink.send)(result)));
+        // The same would happen again and hold up the rest.
+        let sent = sent.unwrap_or_else(|_| Err(NotTaken::Never { reason: "telling it panicked".to_owned() }));
+        match sent {
             Ok(()) => station.measures.delivered(name, "taken"),
             Err(NotTaken::Never { reason }) => {
                 station.measures.delivered(name, "refused");

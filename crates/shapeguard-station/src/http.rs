@@ -109,6 +109,8 @@ pub(crate) struct App {
     pub(crate) station: Arc<Station>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) fits: Arc<Fits>,
+    /// Tensors that are made files of at the same time.
+    pub(crate) decoding: tokio::sync::Semaphore,
     pub(crate) options: ServeOptions,
     /// Whether requests need a token. Asked once: making the first token while the server runs must not lock anybody out
     /// half-way, and revoking the last one must not open it.
@@ -159,8 +161,17 @@ impl Server {
         let lock = lock(station.store.folder())?;
         let queue = Arc::new(Queue::start(&station, options.workers, options.queue));
         let fits = Arc::new(Fits::new(Arc::clone(&station))?);
-        let started_ms = crate::time::now_ms();
-        Ok(Self { listener, app: Arc::new(App { station, queue, fits, options, has_tokens, started_ms, _lock: lock }) })
+        let app = App {
+            station,
+            queue,
+            fits,
+            decoding: tokio::sync::Semaphore::new(options.workers),
+            options,
+            has_tokens,
+            started_ms: crate::time::now_ms(),
+            _lock: lock,
+        };
+        Ok(Self { listener, app: Arc::new(app) })
     }
 
     /// Where it listens: the port that the operating system chose, if none was named.

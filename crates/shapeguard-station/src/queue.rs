@@ -133,6 +133,11 @@ impl<R: Send + 'static> Queue<R> {
         self.state.waiting.load(Ordering::Relaxed)
     }
 
+    /// Whether one more would be turned away now.
+    pub fn is_full(&self) -> bool {
+        self.waiting() >= self.capacity
+    }
+
     /// How many run.
     pub fn running(&self) -> usize {
         self.state.running.load(Ordering::Relaxed)

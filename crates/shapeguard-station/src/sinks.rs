@@ -1,6 +1,7 @@
 //! Who can be told of inspections: a stream, a folder, a web server, an MQTT broker. What each is sent is the inspection's
 //! record, as JSON.
 
+mod certificates;
 mod folder;
 mod mqtt;
 mod webhook;

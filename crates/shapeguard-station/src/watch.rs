@@ -5,35 +5,44 @@
 //! scan's files and a hash of what they hold: whatever ends the program, a scan is inspected neither twice nor never. A scan
 //! whose files change afterwards is another scan; one that is merely touched or copied again is not.
 
+mod found;
 mod waiting;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use shapeguard::outputs::RecordVerdict;
-use shapeguard_data::{DataError, ReadOptions, ScanSource, discover_scans};
+use shapeguard_core::settings::ForegroundMethod;
+use shapeguard_data::{DataError, ReadOptions, discover_arriving};
+use tokio::sync::oneshot::error::TryRecvError;
 
-use crate::queue::{Answer, NotTaken, Queue, Ticket};
-use crate::sha256;
+use crate::queue::{Answer, Queue, Ticket};
 use crate::shelf::ShelfError;
-use crate::station::{IfUnreadable, InspectError, InspectionRequest, Station, UploadedFile};
+use crate::station::{IfUnreadable, InspectError, InspectionRequest, Station};
 use crate::store::{Seen, StoreError, Summary, WatchedScan};
 use crate::time::now_ms;
+use found::{Files, Found, is_cleaned_up};
 use waiting::Waiting;
 
 /// How often the folder is listed: far below the takt of any line.
 const PERIOD: Duration = Duration::from_millis(200);
 /// Listing takes at most one part in so many of the time, however many files there are.
 const IDLE_PARTS: u32 = 9;
+/// How often it is looked what became of the scans in the line, so that the workers never wait for the next one for long.
+const TICK: Duration = Duration::from_millis(20);
 /// How long nothing new is begun after something failed that is not the scan's fault, like a full disk.
 const PAUSE: Duration = Duration::from_secs(5);
+/// How often it is said again that the folder cannot be listed.
+const COMPLAINT_PERIOD: Duration = Duration::from_secs(60);
 /// How often scans that are gone are looked for: what is forgotten has been gone for a month.
 const FORGET_PERIOD: Duration = Duration::from_secs(86_400);
 /// Scans in the line at the same time for each worker: the next ones are read while those before them are judged.
 const IN_LINE_PER_WORKER: usize = 2;
+/// What the folder itself is remembered under: it has been watched, even if nothing lay there yet.
+const ITSELF: &str = "";
 /// The free key that names the scan's file.
 const FILE: &str = "file";
 
@@ -78,6 +87,12 @@ pub enum WatchError {
     /// The model knows no such category.
     #[error(transparent)]
     Category(#[from] shapeguard::model::UnknownCategory),
+    /// A scan can be neither judged nor kept.
+    #[error(transparent)]
+    Inspect(#[from] InspectError),
+    /// It cannot be told which scans lie there.
+    #[error(transparent)]
+    List(#[from] DataError),
     /// What was inspected cannot be remembered.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -105,16 +120,22 @@ pub struct Watcher {
     station: Arc<Station>,
     queue: Arc<Queue>,
     options: WatchOptions,
-    /// The folder's full name: what was inspected is remembered under it.
+    /// The folder's full name.
+    root: PathBuf,
+    /// What was inspected is remembered under it.
     folder: String,
-    seen: HashMap<String, Seen>,
+    /// What was inspected of the scans that lie there; `None`: nothing.
+    seen: HashMap<String, Option<Seen>>,
     waiting: Waiting,
+    /// Scans that are to be tried, and what becomes of one that cannot be read; oldest first.
+    ready: VecDeque<(Found, IfUnreadable)>,
     in_line: Vec<InLine>,
-    /// Scans whose inspection panicked.
-    panicked: HashSet<String>,
+    /// Scans whose inspection panicked, as they were then.
+    panicked: HashMap<String, Seen>,
     not_before: Instant,
-    /// The last complaint about the folder, so that it is not repeated five times a second.
-    complaint: Option<String>,
+    forget_at: Instant,
+    /// The last complaint about the folder, so that it is not repeated five times a second, and when it was made.
+    complaint: Option<(String, Instant)>,
     done: Watched,
 }
 
@@ -124,42 +145,39 @@ impl std::fmt::Debug for Watcher {
     }
 }
 
-/// A scan that lies in the folder.
-struct Found {
-    /// The file of its cloud, relative to the folder.
-    name: String,
-    source: ScanSource,
-    stamp: String,
-}
-
 impl Watcher {
-    /// Makes sure that the folder can be watched, and reads what was inspected of it.
+    /// Makes sure that the folder can be watched.
     ///
     /// # Errors
-    /// If the folder, the model or the category is not there, or the store fails.
+    /// If the folder, the model or the category is not there, the model wants masks, or the store fails.
     pub fn new(station: Arc<Station>, queue: Arc<Queue>, options: WatchOptions) -> Result<Self, WatchError> {
         let fail = |source| WatchError::Folder { folder: options.folder.clone(), source };
-        let folder = options.folder.canonicalize().map_err(fail)?;
-        std::fs::read_dir(&folder).map_err(fail)?;
-        let model = station.shelf.model(&options.model)?;
-        options.category.as_deref().map(|category| model.model.category(category)).transpose()?;
-        let folder = folder.to_string_lossy().into_owned();
-        let seen = station.store.watched(&folder)?;
+        let root = options.folder.canonicalize().map_err(fail)?;
+        std::fs::read_dir(&root).map_err(fail)?;
+        let loaded = station.shelf.model(&options.model)?;
+        options.category.as_deref().map(|category| loaded.model.category(category)).transpose()?;
+        if loaded.model.settings().foreground.method == ForegroundMethod::Mask {
+            return Err(InspectError::WantsMask { model: loaded.name.clone() }.into());
+        }
+        let now = Instant::now();
         let mut watcher = Self {
             waiting: Waiting::new(options.settle, options.patience),
+            folder: root.to_string_lossy().into_owned(),
             station,
             queue,
             options,
-            folder,
-            seen,
+            root,
+            seen: HashMap::new(),
+            ready: VecDeque::new(),
             in_line: Vec::new(),
-            panicked: HashSet::new(),
-            not_before: Instant::now(),
+            panicked: HashMap::new(),
+            not_before: now,
+            forget_at: now,
             complaint: None,
             done: Watched::default(),
         };
-        if watcher.options.is_new_only && watcher.seen.is_empty() {
-            watcher.leave_alone()?;
+        if watcher.station.store.watched(&watcher.folder, ITSELF)?.is_none() {
+            watcher.begin_first()?;
         }
         Ok(watcher)
     }
@@ -167,39 +185,39 @@ impl Watcher {
     /// Watches until it is told to stop, or everything is inspected if that is enough; what was taken is finished.
     ///
     /// # Errors
-    /// If what was inspected can no longer be remembered.
+    /// If everything is to be inspected and something cannot be. Otherwise it is tried again.
     pub fn run(mut self, stop: &AtomicBool) -> Result<Watched, WatchError> {
-        let mut forget_at = Instant::now();
         loop {
             let start = Instant::now();
-            self.collect();
-            let is_stopping = stop.load(Ordering::Relaxed);
-            if is_stopping && self.in_line.is_empty() {
-                return Ok(self.done);
-            }
-            if !is_stopping {
-                let found = self.list();
-                if start >= forget_at && !found.is_empty() {
-                    let there = found.iter().map(|found| found.name.as_str());
-                    self.station.store.forget_watched(&self.folder, there, now_ms())?;
-                    forget_at = start + FORGET_PERIOD;
+            let listed = self.list();
+            let next = Instant::now() + PERIOD.max(start.elapsed() * IDLE_PARTS);
+            let is_listed = listed.is_ok();
+            let sifted = listed.and_then(|found| self.sift(found, start));
+            self.or_later(sifted)?;
+            while Instant::now() < next {
+                self.collect()?;
+                if stop.load(Ordering::Relaxed) {
+                    if self.in_line.is_empty() {
+                        return Ok(self.done);
+                    }
+                } else {
+                    self.fill()?;
+                    if self.options.is_once && is_listed && self.waiting.is_empty() && self.in_line.is_empty() {
+                        return Ok(self.done);
+                    }
                 }
-                self.take(found, start)?;
-                if self.options.is_once && self.waiting.is_empty() && self.in_line.is_empty() {
-                    return Ok(self.done);
-                }
+                std::thread::sleep(TICK);
             }
-            std::thread::sleep(PERIOD.max(start.elapsed() * IDLE_PARTS));
         }
     }
 
-    /// Remembers everything that lies there as inspected.
-    fn leave_alone(&mut self) -> Result<(), StoreError> {
-        let scans: Vec<WatchedScan> =
-            self.list().into_iter().map(|found| self.watched(found.name, found.stamp, String::new())).collect();
-        self.station.store.note_watched(&scans, now_ms())?;
-        self.seen.extend(scans.into_iter().map(|scan| (scan.scan, scan.seen)));
-        Ok(())
+    /// Remembers that the folder is watched, and if only new scans are wanted, what lies there as inspected.
+    fn begin_first(&mut self) -> Result<(), WatchError> {
+        let mut scans = vec![self.watched(ITSELF.to_owned(), String::new(), String::new())];
+        if self.options.is_new_only {
+            scans.extend(self.list()?.into_iter().map(|found| self.watched(found.name, found.stamp, String::new())));
+        }
+        Ok(self.station.store.note_watched(&scans, now_ms())?)
     }
 
     fn watched(&self, scan: String, stamp: String, content: String) -> WatchedScan {
@@ -207,77 +225,79 @@ impl Watcher {
     }
 
     /// The scans that lie in the folder.
-    fn list(&mut self) -> Vec<Found> {
-        let root = Path::new(&self.folder);
-        match discover_scans(root) {
-            Ok(sources) => {
-                self.complaint = None;
-                sources.into_iter().filter_map(|source| Found::of(root, source)).collect()
-            }
-            // Nothing has come yet.
-            Err(DataError::EmptyFolder { path }) if path == root => Vec::new(),
-            Err(error) => {
-                let complaint = error.to_string();
-                if self.complaint.as_ref() != Some(&complaint) {
-                    tracing::warn!("nothing to inspect: {complaint}");
-                }
-                self.complaint = Some(complaint);
-                Vec::new()
-            }
-        }
+    fn list(&self) -> Result<Vec<Found>, WatchError> {
+        let sources = discover_arriving(&self.root)?;
+        Ok(sources.into_iter().filter_map(|source| Found::of(&self.root, source)).collect())
     }
 
-    /// Puts the scans that are whole in the line, oldest first.
-    fn take(&mut self, found: Vec<Found>, now: Instant) -> Result<(), WatchError> {
-        {
-            let there: HashSet<&str> = found.iter().map(|found| found.name.as_str()).collect();
-            self.waiting.keep_only(|scan| there.contains(scan));
+    /// Finds those that are whole and not inspected yet.
+    fn sift(&mut self, found: Vec<Found>, now: Instant) -> Result<(), WatchError> {
+        self.complaint = None;
+        let there: HashSet<&str> = found.iter().map(|found| found.name.as_str()).collect();
+        self.waiting.keep_only(|scan| there.contains(scan));
+        self.seen.retain(|scan, _| there.contains(scan.as_str()));
+        self.panicked.retain(|scan, _| there.contains(scan.as_str()));
+        // A share that is away looks like an empty folder.
+        if now >= self.forget_at && !there.is_empty() {
+            self.station.store.forget_watched(&self.folder, there.into_iter().chain([ITSELF]), now_ms())?;
+            self.forget_at = now + FORGET_PERIOD;
         }
         let in_line: HashSet<String> = self.in_line.iter().map(|one| one.watched.scan.clone()).collect();
-        let mut ready: Vec<(Found, IfUnreadable)> = found
-            .into_iter()
-            .filter(|found| self.seen.get(&found.name).is_none_or(|seen| seen.stamp != found.stamp))
-            .filter(|found| !in_line.contains(&found.name))
-            .filter_map(|found| {
-                let readiness = self.waiting.look(&found.name, &found.stamp, now)?;
-                Some((found, readiness))
-            })
-            .collect();
-        let most = (IN_LINE_PER_WORKER * self.queue.workers()).min(self.queue.capacity());
-        if now < self.not_before || self.in_line.len() >= most {
-            return Ok(());
-        }
-        ready.sort_by_cached_key(|(found, _)| (modified(&found.source.cloud), found.name.clone()));
-        for (found, if_unreadable) in ready {
-            if self.in_line.len() >= most || !self.begin(found, if_unreadable)? {
-                break;
+        let mut ready = Vec::new();
+        for found in found {
+            if in_line.contains(&found.name) || self.is_inspected(&found)? {
+                continue;
             }
+            if let Some(if_unreadable) = self.waiting.look(&found.name, &found.awaited(), now) {
+                ready.push((found, if_unreadable));
+            }
+        }
+        ready.sort_by(|(a, _), (b, _)| (a.written, &a.name).cmp(&(b.written, &b.name)));
+        self.ready = ready.into();
+        Ok(())
+    }
+
+    fn is_inspected(&mut self, found: &Found) -> Result<bool, StoreError> {
+        if !self.seen.contains_key(&found.name) {
+            let seen = self.station.store.watched(&self.folder, &found.name)?;
+            self.seen.insert(found.name.clone(), seen);
+        }
+        let seen = self.seen.get(&found.name).and_then(Option::as_ref);
+        Ok(seen.is_some_and(|seen| seen.stamp == found.stamp || is_cleaned_up(&seen.stamp, &found.stamp)))
+    }
+
+    /// Puts scans in the line, as long as there is room.
+    fn fill(&mut self) -> Result<(), WatchError> {
+        let most = IN_LINE_PER_WORKER * self.queue.workers();
+        while Instant::now() >= self.not_before && self.in_line.len() < most && !self.queue.is_full() {
+            let Some((found, if_unreadable)) = self.ready.pop_front() else { break };
+            let begun = self.begin(found, if_unreadable);
+            self.or_later(begun)?;
         }
         Ok(())
     }
 
-    /// Reads a scan and puts it in the line; `false` if no more can be taken now.
-    fn begin(&mut self, found: Found, if_unreadable: IfUnreadable) -> Result<bool, WatchError> {
-        let Found { name, source, stamp } = found;
-        let (files, fault) = match read(&source, self.options.largest_bytes) {
-            Ok(files) => (files, None),
-            Err(_) if if_unreadable == IfUnreadable::Refuse => {
-                self.waiting.refuse(&name);
-                return Ok(true);
-            }
-            Err(error) => (Files::default(), Some(error.to_string())),
+    /// Reads a scan and puts it in the line.
+    fn begin(&mut self, found: Found, if_unreadable: IfUnreadable) -> Result<(), WatchError> {
+        let (files, fault) = match Files::read(&found.source, self.options.largest_bytes) {
+            Ok(files) => (files, found.source.check_partner().err()),
+            Err(error) => (Files::default(), Some(error)),
         };
-        if stamp_of(&source) != stamp {
+        if found.has_changed() {
             // It was written to meanwhile.
-            return Ok(true);
+            return Ok(());
         }
-        let content = files.content();
-        let watched = self.watched(name.clone(), stamp, content);
-        if fault.is_none() && self.seen.get(&name).is_some_and(|seen| seen.content == watched.seen.content) {
+        let Found { name, source, stamp, .. } = found;
+        if fault.is_some() && if_unreadable == IfUnreadable::Refuse {
+            self.waiting.refuse(&name);
+            return Ok(());
+        }
+        let watched = self.watched(name.clone(), stamp, files.content());
+        let seen = self.seen.get(&name).and_then(Option::as_ref);
+        if fault.is_none() && seen.is_some_and(|seen| seen.content == watched.seen.content) {
             self.station.store.note_watched(std::slice::from_ref(&watched), now_ms())?;
-            self.waiting.remove(&name);
-            self.seen.insert(name, watched.seen);
-            return Ok(true);
+            self.settled(watched);
+            return Ok(());
         }
         let request = InspectionRequest {
             model: self.station.shelf.model(&self.options.model)?,
@@ -292,42 +312,37 @@ impl Watcher {
             watched: Some(watched.clone()),
             if_unreadable,
         };
-        let panicked = self.panicked.contains(&name).then(|| "the inspection panicked; the log has more".to_owned());
-        if let Some(reason) = fault.or(panicked) {
-            match self.station.keep_unjudged(&request, &reason) {
-                Ok(kept) => self.kept(watched, &kept.summary),
-                Err(error) => self.pause(&error),
-            }
-            return Ok(true);
+        let panicked = self.panicked.get(&name) == Some(&watched.seen);
+        let panicked = panicked.then(|| "the inspection panicked; the log has more".to_owned());
+        if let Some(reason) = fault.map(|error| error.to_string()).or(panicked) {
+            let kept = self.station.keep_unjudged(&request, &reason)?;
+            self.kept(watched, &kept.summary);
+        } else if let Ok(ticket) = self.queue.submit(request) {
+            self.in_line.push(InLine { watched, ticket });
         }
-        match self.queue.submit(request) {
-            Ok(ticket) => {
-                self.in_line.push(InLine { watched, ticket });
-                Ok(true)
-            }
-            Err(NotTaken::Full | NotTaken::Stopping) => Ok(false),
-        }
+        Ok(())
     }
 
     /// Notes what became of the scans that were in the line.
-    fn collect(&mut self) {
+    fn collect(&mut self) -> Result<(), WatchError> {
         for InLine { watched, mut ticket } in std::mem::take(&mut self.in_line) {
             match ticket.answer.try_recv() {
-                Err(tokio::sync::oneshot::error::TryRecvError::Empty) => self.in_line.push(InLine { watched, ticket }),
+                Err(TryRecvError::Empty) => self.in_line.push(InLine { watched, ticket }),
                 Ok(Answer::Kept(kept)) => self.kept(watched, &kept.summary),
                 Ok(Answer::Failed(InspectError::Unreadable(error))) => {
                     tracing::info!(scan = watched.scan, "not whole yet: {error}");
                     self.waiting.refuse(&watched.scan);
                 }
-                Ok(Answer::Failed(error)) => self.pause(&error),
+                Ok(Answer::Failed(error)) => self.or_later(Err(error.into()))?,
                 Ok(Answer::Panicked) => {
                     tracing::error!(scan = watched.scan, "the inspection panicked");
-                    self.panicked.insert(watched.scan);
+                    self.panicked.insert(watched.scan, watched.seen);
                 }
                 // The line was closed: it is inspected after the next start.
-                Err(tokio::sync::oneshot::error::TryRecvError::Closed) => {}
+                Err(TryRecvError::Closed) => {}
             }
         }
+        Ok(())
     }
 
     fn kept(&mut self, watched: WatchedScan, summary: &Summary) {
@@ -337,85 +352,30 @@ impl Watcher {
             RecordVerdict::NotJudged => &mut self.done.not_judged,
         };
         *count += 1;
+        self.settled(watched);
+    }
+
+    /// A scan need no longer be waited for.
+    fn settled(&mut self, watched: WatchedScan) {
         self.waiting.remove(&watched.scan);
         self.panicked.remove(&watched.scan);
-        self.seen.insert(watched.scan, watched.seen);
+        self.seen.insert(watched.scan, Some(watched.seen));
     }
 
-    /// Something is wrong that is not the scan's fault: it stays where it is, and is tried again.
-    fn pause(&mut self, error: &InspectError) {
-        tracing::error!("{error}; trying again in {} s", PAUSE.as_secs());
+    /// Something is wrong that is not a scan's fault: everything stays where it is and is tried again, unless it was to be done
+    /// at once.
+    fn or_later(&mut self, result: Result<(), WatchError>) -> Result<(), WatchError> {
+        let Err(error) = result else { return Ok(()) };
+        if self.options.is_once {
+            return Err(error);
+        }
+        let text = error.to_string();
+        let is_new = self.complaint.as_ref().is_none_or(|(last, at)| *last != text || at.elapsed() >= COMPLAINT_PERIOD);
+        if is_new {
+            tracing::error!("{text}; tried again until it is mended");
+            self.complaint = Some((text, Instant::now()));
+        }
         self.not_before = Instant::now() + PAUSE;
+        Ok(())
     }
-}
-
-impl Found {
-    /// `None` if it has vanished again.
-    fn of(root: &Path, source: ScanSource) -> Option<Self> {
-        let stamp = stamp_of(&source);
-        let is_there = stamp.split(' ').any(|file| file != GONE);
-        let name = source.cloud.strip_prefix(root).unwrap_or(&source.cloud).to_string_lossy().replace('\\', "/");
-        is_there.then_some(Self { name, source, stamp })
-    }
-}
-
-/// What the stamp says of a file that is not there.
-const GONE: &str = "-";
-
-/// Sizes and times of a scan's files.
-fn stamp_of(source: &ScanSource) -> String {
-    let stamp = |path: &PathBuf| {
-        let metadata = std::fs::metadata(path).ok()?;
-        let nanos = metadata.modified().ok()?.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-        Some(format!("{}:{nanos}", metadata.len()))
-    };
-    let files = [Some(&source.cloud), source.rgb.as_ref()];
-    let stamps = files.into_iter().flatten().map(|path| stamp(path).unwrap_or_else(|| GONE.to_owned()));
-    stamps.collect::<Vec<_>>().join(" ")
-}
-
-fn modified(path: &Path) -> Option<std::time::SystemTime> {
-    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
-}
-
-/// What a scan's files hold.
-#[derive(Default)]
-struct Files {
-    cloud: Option<UploadedFile>,
-    rgb: Option<UploadedFile>,
-    intrinsics: Option<UploadedFile>,
-}
-
-impl Files {
-    fn content(&self) -> String {
-        let hash = |file: &Option<UploadedFile>| file.as_ref().map_or(GONE.to_owned(), |file| sha256(&file.bytes));
-        format!("{} {}", hash(&self.cloud), hash(&self.rgb))
-    }
-}
-
-/// Reads a scan's files; one that is not there is left out.
-fn read(source: &ScanSource, largest: u64) -> Result<Files, DataError> {
-    let read = |path: &Path| -> Result<Option<UploadedFile>, DataError> {
-        let fail = |source| DataError::Read { path: path.to_path_buf(), source };
-        let bytes = match std::fs::metadata(path) {
-            Ok(metadata) if metadata.len() > largest => {
-                return Err(DataError::Unsupported {
-                    path: path.to_path_buf(),
-                    expected: format!("a file of at most {} MiB", largest >> 20),
-                    found: format!("{} MiB", metadata.len() >> 20),
-                    remedy: "raise --max-upload-mib".into(),
-                });
-            }
-            Ok(_) => std::fs::read(path).map_err(fail)?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(fail(error)),
-        };
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Some(UploadedFile { name, bytes }))
-    };
-    Ok(Files {
-        cloud: read(&source.cloud)?,
-        rgb: source.rgb.as_deref().map(read).transpose()?.flatten(),
-        intrinsics: source.intrinsics.as_deref().map(read).transpose()?.flatten(),
-    })
 }

@@ -71,12 +71,12 @@ fn a_body_that_stays_away_is_answered_with_504_in_time() {
 #[test]
 fn a_model_may_take_longer_to_come_than_a_request_while_it_comes() {
     let (models, data) = (models(), tempfile::tempdir().unwrap());
-    let station = Station::start(Some(models.path()), data.path(), &["--timeout", "1"]);
+    let station = Station::start(Some(models.path()), data.path(), &["--timeout", "3"]);
     let bytes = std::fs::read(&fixture().model).unwrap();
     let mut stream = begin(&station, "PUT /v1/models/slow", "", bytes.len(), b"");
     for piece in bytes.chunks(bytes.len().div_ceil(6)) {
         stream.write_all(piece).unwrap();
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(Duration::from_millis(800));
     }
     let answer = read(stream);
     assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::station::{defective, models};
-use crate::support::{Run, command, fixture, names, run, truncate};
+use crate::support::{Run, command, fixture, names, run};
 
 /// Longest time that anything here takes on a busy machine.
 const LONG: Duration = Duration::from_secs(120);
@@ -53,6 +53,16 @@ impl Line {
 
     fn put_good(&self, name: &str) -> (PathBuf, PathBuf) {
         self.put("test/good", "000", name)
+    }
+
+    /// What the good scan's cloud and image hold.
+    fn good_bytes() -> [Vec<u8>; 2] {
+        let (cloud, image) = (fixture().cloud("test/good", "000"), fixture().image("test/good", "000"));
+        [cloud, image].map(|path| std::fs::read(path).unwrap())
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.camera.path().join(name), bytes).unwrap();
     }
 
     fn history(&self) -> Vec<Value> {
@@ -114,23 +124,26 @@ fn half_written_files_are_waited_for_and_what_stays_half_is_not_judged() {
     assert_eq!((file(&first), &first["serial"], &first["verdict"]), ("a.tiff", &"a".into(), &"good".into()));
 
     // The image first, half the cloud, then the rest.
-    let (cloud, _) = line.put_good("b");
-    truncate(&cloud);
+    let [cloud, image] = Line::good_bytes();
+    line.write("b.png", &image);
+    line.write("b.tiff", &cloud[..cloud.len() / 2]);
     assert!(watching.nothing_for(2.0), "half a file is no scan");
-    line.put_good("b");
+    line.write("b.tiff", &cloud);
     let second = watching.next();
     assert_eq!((file(&second), &second["score"]), ("b.tiff", &first["score"]));
 
     // A cloud whose image never comes is told, and judged when it comes after all.
-    let (_, image) = line.put_good("c");
-    let bytes = std::fs::read(&image).unwrap();
-    std::fs::remove_file(&image).unwrap();
+    line.write("c.tiff", &cloud);
     let third = watching.next();
     assert_eq!((file(&third), &third["verdict"]), ("c.tiff", &"not-judged".into()));
     assert!(third["reason"].as_str().unwrap().contains("colour"), "{third}");
-    std::fs::write(&image, bytes).unwrap();
+    line.write("c.png", &image);
     let fourth = watching.next();
     assert_eq!((file(&fourth), &fourth["score"]), ("c.tiff", &first["score"]));
+
+    // Old scans that are cleaned up, one file after the other, are no new ones.
+    std::fs::remove_file(line.camera.path().join("c.png")).unwrap();
+    assert!(watching.nothing_for(7.0), "beyond the patience");
 
     // What is merely touched or copied again is the same scan; another under its name is not.
     line.put_good("a");
@@ -199,13 +212,36 @@ fn pairs_in_folders_are_scans_and_old_ones_can_be_left_alone() {
     // Asked to stop: killed between telling and noting it, it would tell it again.
     watching.signal("-TERM");
     assert!(watching.process.wait().unwrap().success());
-    // Not only at the first start.
-    assert!(line.once(&["--new-only"]).json_lines(0).is_empty());
     // An image whose cloud never comes is told too.
     std::fs::copy(fixture().image("test/good", "000"), line.camera.path().join("rgb/lone.png")).unwrap();
     let told = line.once(&["--patience", "0.5"]).json_lines(0);
     assert_eq!((told.len(), &told[0]["verdict"]), (1, &"not-judged".into()));
     assert!(told[0]["reason"].as_str().unwrap().contains("cloud"), "{}", told[0]);
+}
+
+#[test]
+fn what_comes_while_nobody_watches_is_not_left_alone() {
+    // The first start is the first, although nothing lay there.
+    let line = Line::new();
+    assert!(line.once(&["--new-only"]).json_lines(0).is_empty());
+    fixture().copy_scan(line.camera.path(), "a");
+    assert_eq!(line.once(&["--new-only"]).json_lines(0).len(), 1);
+    assert!(line.once(&["--new-only"]).json_lines(0).is_empty());
+}
+
+#[test]
+fn a_modality_of_which_nothing_comes_is_told_and_so_is_a_folder_that_cannot_be_listed() {
+    let line = Line::new();
+    let [cloud, _] = Line::good_bytes();
+    std::fs::create_dir(line.camera.path().join("xyz")).unwrap();
+    line.write("xyz/a.tiff", &cloud);
+    let told = line.once(&["--patience", "0.5"]).json_lines(0);
+    assert_eq!((told.len(), &told[0]["verdict"]), (1, &"not-judged".into()));
+    assert!(told[0]["reason"].as_str().unwrap().contains("rgb/a.png"), "{}", told[0]);
+    // Which of the two is meant nobody knows.
+    line.write("xyz/a.npy", &cloud);
+    let run = line.once(&[]);
+    assert!(run.code == 2 && run.err.contains("one file of this name"), "{}", run.err);
 }
 
 #[test]
@@ -240,15 +276,19 @@ fn people_read_lines_and_wrong_options_are_told() {
     assert!(error(&["--out", line.camera.path().to_str().unwrap()]).contains("give another"));
     assert!(error(&["--webhook", "line.example"]).contains("expected an address like https://"));
     assert!(error(&["--mqtt", "http://broker.example/x"]).contains("mqtt://"));
+    for address in ["mqtt://camera:secret@broker.example/x", "mqtt://camera:secret@broker.example"] {
+        let told = error(&["--mqtt", address]);
+        assert!(told.contains("environment") && !told.contains("secret"), "{told}");
+    }
+    assert!(
+        error(&["--mqtt", "mqtts://broker.example/x", "--mqtt-ca", "Cargo.toml"]).contains("expected certificates")
+    );
     assert!(error(&["--mqtt-ca", "ca.pem"]).contains("--mqtt"));
     // Two programs over one memory would inspect everything twice.
-    let _first = Watching::start(line.command(&[]));
-    let start = Instant::now();
-    let mut second = line.once(&[]);
-    while second.code == 0 && start.elapsed() < LONG {
-        second = line.once(&[]);
-    }
-    assert!(second.err.contains("another station uses this folder"), "{}", second.err);
+    let first = Watching::start(line.command(&[]));
+    line.put_good("b");
+    first.next();
+    assert!(line.once(&[]).error().contains("another station uses this folder"));
 }
 
 /// A web server that answers each request with the next of these statuses, then with 204; what it was sent.

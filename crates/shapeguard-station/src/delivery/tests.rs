@@ -105,3 +105,41 @@ fn what_is_never_taken_does_not_hold_up_the_rest() {
         assert!(metrics.contains(line), "{metrics}");
     }
 }
+
+#[test]
+fn a_sink_that_panics_or_asks_for_no_pause_neither_dies_nor_is_hammered() {
+    let folder = tempfile::tempdir().unwrap();
+    let station = station(folder.path());
+    (0..3).for_each(|i| keep(&station, i));
+    let (told, start) = (Told::default(), Instant::now());
+    let answer = |record: &str, attempts| match (record, attempts) {
+        ("0", _) => panic!("a bug"),
+        (_, 1..4) => Err(NotTaken::Later { reason: "busy".into(), after: Some(Duration::ZERO) }),
+        _ => Ok(()),
+    };
+    let deliveries = Deliveries::start(&station, vec![sink("one", &told, answer)]);
+    while told.lock().unwrap().len() < 2 && start.elapsed() < Duration::from_secs(30) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(*told.lock().unwrap(), ["1", "2"]);
+    assert!(start.elapsed() >= 3 * FIRST_PAUSE, "three times it was busy");
+    deliveries.finish();
+}
+
+#[test]
+fn a_slow_sink_does_not_hold_up_the_end_unless_all_is_to_be_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let station = station(folder.path());
+    (0..200).for_each(|i| keep(&station, i));
+    let slow = |_: &str, _| {
+        std::thread::sleep(Duration::from_millis(50));
+        Ok(())
+    };
+    let told = Told::default();
+    Deliveries::start(&station, vec![sink("one", &told, slow)]).stop();
+    let left = station.store.undelivered_counts().unwrap().into_iter().find(|(name, _)| name == "one").map(|(_, n)| n);
+    assert_eq!(told.lock().unwrap().len() + left.unwrap_or(0), 200);
+    assert!(left.is_some(), "ten seconds of telling do not fit into five");
+    Deliveries::start(&station, vec![sink("one", &told, |_, _| Ok(()))]).finish();
+    assert_eq!(*told.lock().unwrap(), texts(0..200));
+}

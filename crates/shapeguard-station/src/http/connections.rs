@@ -43,7 +43,8 @@ pub async fn serve(listener: TcpListener, router: Router, patience: Duration, st
         });
     }
     drop(listener);
-    connections.shutdown().await;
+    // Who does not read the answer does not hold up the end.
+    let _ = tokio::time::timeout(patience, connections.shutdown()).await;
 }
 
 async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {

@@ -102,17 +102,20 @@ pub(super) async fn in_time<T>(app: &App, work: impl Future<Output = Result<T, A
 /// Puts an inspection in the line and waits for it.
 pub(super) async fn judge(app: &App, request: InspectionRequest) -> Result<Inspected, ApiError> {
     let mut ticket = app.queue.submit(request).map_err(|reason| match reason {
-        NotTaken::Full => {
-            app.station.measures.refused("queue-full");
-            let message = format!(
-                "{} inspections wait already; try again after the time in Retry-After, or raise --queue",
-                app.queue.capacity()
-            );
-            ApiError::new(StatusCode::TOO_MANY_REQUESTS, "queue-full", message)
-        }
+        NotTaken::Full => queue_full(app),
         NotTaken::Stopping => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the station is stopping"),
     })?;
     answered((&mut ticket.answer).await.unwrap_or(Answer::Panicked))
+}
+
+/// Says that too many wait, and counts it.
+pub(super) fn queue_full(app: &App) -> ApiError {
+    app.station.measures.refused("queue-full");
+    let message = format!(
+        "{} inspections wait already; try again after the time in Retry-After, or raise --queue",
+        app.queue.capacity()
+    );
+    ApiError::new(StatusCode::TOO_MANY_REQUESTS, "queue-full", message)
 }
 
 fn answered(answer: Answer) -> Result<Inspected, ApiError> {

@@ -14,7 +14,7 @@ use shapeguard_data::{encode_rgb_png, encode_xyz_tiff};
 use utoipa::ToSchema;
 
 use super::error::ErrorMessage;
-use super::inspections::{in_time, judge, view};
+use super::inspections::{in_time, judge, queue_full, view};
 use super::texts::{Expected, LONGEST_TEXT, ScanTexts, TextReader};
 use super::{ApiError, App, blocking, status};
 use crate::open_inference::request::{InferRequest, Parameter, RequestJson, WantedOutput, decode};
@@ -233,6 +233,11 @@ async fn answer(app: &Arc<App>, name: &str, version: Option<&str>, request: Requ
     let body = read_body(request).await?;
     let model = served(app, name, version)?;
     refuse_encoded(&headers)?;
+    if app.queue.is_full() {
+        return Err(queue_full(app));
+    }
+    // As many at a time as are inspected: what waits has not grown yet, and the inspectors keep their cores.
+    let permit = app.decoding.acquire().await.map_err(|error| ApiError::internal(&error.to_string()))?;
     let max_pixels = app.options.max_pixels;
     let (request, asked) = blocking(move || {
         let json_length = headers.get(JSON_LENGTH_HEADER).map(|value| String::from_utf8_lossy(value.as_bytes()));
@@ -241,6 +246,7 @@ async fn answer(app: &Arc<App>, name: &str, version: Option<&str>, request: Requ
         inspection(request, model, max_pixels, received_ms)
     })
     .await??;
+    drop(permit);
     let inspected = judge(app, request).await?;
     let station = Arc::clone(&app.station);
     let encoded =

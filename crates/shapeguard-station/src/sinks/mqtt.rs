@@ -1,13 +1,17 @@
 //! An MQTT broker (version 3.1.1) that each inspection's record is published at.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use rumqttc::tokio_rustls::rustls::{ClientConfig, RootCertStore};
-use rumqttc::{Client, ConnectReturnCode, Event, Packet, QoS, TlsConfiguration, Transport};
+use rumqttc::{
+    Client, ConnectionError, Event, Packet, QoS, RecvTimeoutError as NothingCame, TlsConfiguration, Transport,
+};
 
-use super::MQTT;
+use super::{MQTT, certificates};
 use crate::delivery::{NotTaken, Sink};
 use crate::store::Undelivered;
 
@@ -19,6 +23,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const LARGEST_MESSAGE: usize = 16 << 20;
 /// Messages on their way at the same time: each is acknowledged before the next.
 const IN_FLIGHT: usize = 1;
+
+/// What an address is. The one that was given is not shown: it may hold a password.
+const EXPECTED: &str = "expected an address like mqtt://USER@HOST:1883/TOPIC, or mqtts:// for TLS";
 
 /// Where a broker is, and what to publish at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,24 +47,20 @@ impl std::str::FromStr for MqttAddress {
 
     /// `mqtt://[USER@]HOST[:PORT]/TOPIC`, or `mqtts://`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("{text}: expected an address like mqtt://USER@HOST:1883/TOPIC, or mqtts:// for TLS");
-        let uri: ureq::http::Uri = text.parse().map_err(|_| expected())?;
+        let uri: ureq::http::Uri = text.parse().map_err(|_| EXPECTED)?;
+        let user = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@')).map(|(user, _)| user);
+        if user.is_some_and(|user| user.contains(':')) {
+            return Err(format!("{EXPECTED}; a password is given in the environment, where others do not see it"));
+        }
         let is_tls = match uri.scheme_str() {
             Some("mqtt") => false,
             Some("mqtts") => true,
-            _ => return Err(expected()),
+            _ => return Err(EXPECTED.to_owned()),
         };
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(expected)?;
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or(EXPECTED)?;
         let topic = uri.path().trim_start_matches('/');
         if topic.is_empty() || topic.contains(['+', '#']) || uri.query().is_some() {
-            return Err(format!("{}; the topic is not empty and has no wildcards", expected()));
-        }
-        let user = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@')).map(|(user, _)| user);
-        if user.is_some_and(|user| user.contains(':')) {
-            return Err(format!(
-                "{}; a password is given in the environment, where it is not shown to others",
-                expected().replace(text, "the address of the broker")
-            ));
+            return Err(format!("{EXPECTED}; the topic is not empty and has no wildcards"));
         }
         Ok(Self {
             host: host.trim_matches(['[', ']']).to_owned(),
@@ -101,7 +104,7 @@ pub fn mqtt(options: MqttOptions) -> Result<Sink, String> {
         settings.set_credentials(user, password.unwrap_or_default());
     }
     if address.is_tls {
-        settings.set_transport(Transport::tls_with_config(certificates(ca)?));
+        settings.set_transport(Transport::tls_with_config(tls(ca.as_deref())?));
     }
     let mut session: Option<Session> = None;
     let send = move |result: &Undelivered| {
@@ -119,18 +122,12 @@ pub fn mqtt(options: MqttOptions) -> Result<Sink, String> {
     Ok(Sink { name: MQTT, send: Box::new(send) })
 }
 
-fn certificates(ca: Option<PathBuf>) -> Result<TlsConfiguration, String> {
-    if let Some(path) = ca {
-        let ca = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        return Ok(TlsConfiguration::Simple { ca, alpn: None, client_auth: None });
-    }
+fn tls(ca: Option<&Path>) -> Result<TlsConfiguration, String> {
+    let trusted = ca.map_or_else(certificates::trusted, certificates::of_file)?;
     let mut roots = RootCertStore::empty();
-    let (usable, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let (usable, _) = roots.add_parsable_certificates(trusted);
     if usable == 0 {
-        return Err(
-            "the operating system has no certificates to check the broker's with; install them (Debian: ca-certificates), or give the broker's own"
-                .to_owned(),
-        );
+        return Err("none of the certificates to check the broker's with can be used".to_owned());
     }
     let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     Ok(TlsConfiguration::Rustls(config.into()))
@@ -141,6 +138,7 @@ struct Session {
     client: Client,
     /// What the broker says; the last word is why it broke.
     news: Receiver<News>,
+    is_over: Arc<AtomicBool>,
 }
 
 enum News {
@@ -148,30 +146,37 @@ enum News {
     Broken(String),
 }
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
 impl Session {
     fn open(settings: &rumqttc::MqttOptions) -> Self {
         let (client, mut connection) = Client::new(settings.clone(), IN_FLIGHT);
         let (say, news) = channel();
-        // It ends with the session: when the connection breaks, or the client is let go.
+        let is_over = Arc::new(AtomicBool::new(false));
+        let is_let_go = Arc::clone(&is_over);
+        // It keeps the connection alive, and ends with it or soon after the session.
         std::thread::spawn(move || {
-            for event in connection.iter() {
-                let said = match event {
-                    Ok(Event::Incoming(Packet::PubAck(_))) => say.send(News::Taken),
-                    Ok(Event::Incoming(Packet::ConnAck(answer))) if answer.code != ConnectReturnCode::Success => {
-                        say.send(News::Broken(format!("the broker refuses: {:?}", answer.code)))
-                    }
-                    Ok(_) => Ok(()),
-                    Err(error) => {
-                        let _ = say.send(News::Broken(error.to_string()));
-                        return;
-                    }
-                };
-                if said.is_err() {
-                    return;
+            let tell = |event: Result<Event, ConnectionError>| match event {
+                Ok(Event::Incoming(Packet::PubAck(_))) => say.send(News::Taken).is_ok(),
+                Ok(_) => true,
+                Err(error) => {
+                    // The session may be over.
+                    let _ = say.send(News::Broken(error.to_string()));
+                    false
                 }
-            }
+            };
+            let goes_on = |event| match event {
+                Ok(event) => tell(event),
+                Err(NothingCame::Timeout) => true,
+                Err(NothingCame::Disconnected) => false,
+            };
+            while !is_let_go.load(Ordering::Relaxed) && goes_on(connection.recv_timeout(TIMEOUT)) {}
         });
-        Self { client, news }
+        Self { client, news, is_over }
     }
 
     fn is_alive(&mut self) -> bool {

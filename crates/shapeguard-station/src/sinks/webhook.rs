@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::WEBHOOK;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+use super::{WEBHOOK, certificates};
 use crate::delivery::{NotTaken, Sink};
 use crate::store::Undelivered;
 
@@ -28,13 +30,22 @@ impl std::fmt::Debug for WebhookOptions {
 /// 401, 403, 404, 408, 425, 429 and those from 500 on mean later, as does no answer; any other means never.
 ///
 /// # Errors
-/// A message, if the address is none of http or https.
+/// A message, if the address is none of http or https, or there are no certificates to check the server's with.
 pub fn webhook(options: WebhookOptions) -> Result<Sink, String> {
     let uri: ureq::http::Uri = options.url.parse().map_err(|error| format!("{}: {error}", options.url))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
         return Err(format!("{}: expected an address like https://line.example/results", options.url));
     }
+    let tls = match uri.scheme_str() {
+        Some("https") => {
+            let trusted = certificates::trusted()?;
+            let roots: RootCerts = trusted.iter().map(|der| Certificate::from_der(der).to_owned()).into();
+            TlsConfig::builder().root_certs(roots).build()
+        }
+        _ => TlsConfig::default(),
+    };
     let agent: ureq::Agent = ureq::Agent::config_builder()
+        .tls_config(tls)
         .http_status_as_error(false)
         // Another address was not asked for, and may not be meant to see the token.
         .max_redirects(0)

@@ -75,13 +75,20 @@ impl Store {
                     excess -= bytes;
                 }
             }
+            let mut untold = 0;
             for n in &doomed {
+                untold += transaction
+                    .prepare_cached("SELECT count(*) FROM outbox WHERE inspection = ?")?
+                    .query_row([n], |row| row.get::<_, i64>(0))?;
                 transaction
                     .prepare_cached(
                         "UPDATE blobs SET uses = uses - 1 WHERE sha256 IN (SELECT sha256 FROM inspection_files WHERE inspection = ?)",
                     )?
                     .execute([n])?;
                 transaction.prepare_cached("DELETE FROM inspections WHERE n = ?")?.execute([n])?;
+            }
+            if untold > 0 {
+                tracing::warn!("{untold} results were let go before everybody was told of them");
             }
             let freed = before - total(ALL)?;
             Ok(Forgotten { inspections: doomed.len(), bytes: freed as u64 })

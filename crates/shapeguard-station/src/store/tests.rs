@@ -282,7 +282,7 @@ fn a_folder_of_the_first_schema_is_taken_over_with_everything_in_it() {
     for _ in 0..2 {
         let store = open(folder.path());
         assert_eq!(store.inspection("old").unwrap().record, "{}");
-        assert_eq!(store.watched("folder").unwrap().len(), 0);
+        assert_eq!(store.watched("folder", "scan").unwrap(), None);
         assert_eq!(store.undelivered_counts().unwrap(), []);
     }
 }
@@ -307,12 +307,13 @@ fn a_watched_scan_is_remembered_with_its_inspection_or_not_at_all() {
     };
     let faulty = Store::open(folder.path(), StoreOptions { write_file: full, ..options() }).unwrap();
     assert!(keep(&faulty).unwrap_err().is_disk_full());
-    assert!(faulty.watched("/camera").unwrap().is_empty() && faulty.undelivered("mqtt", 9).unwrap().is_empty());
+    assert_eq!(faulty.watched("/camera", "xyz/000.tiff").unwrap(), None);
+    assert!(faulty.undelivered("mqtt", 9).unwrap().is_empty());
 
     let store = open(folder.path());
     let n = keep(&store).unwrap().n;
-    assert_eq!(store.watched("/camera").unwrap(), [("xyz/000.tiff".to_owned(), seen)].into());
-    assert!(store.watched("/other").unwrap().is_empty());
+    assert_eq!(store.watched("/camera", "xyz/000.tiff").unwrap(), Some(seen));
+    assert_eq!(store.watched("/other", "xyz/000.tiff").unwrap(), None);
     let undelivered = store.undelivered("mqtt", 9).unwrap();
     assert_eq!((undelivered[0].n, undelivered[0].id.as_str()), (n, "id-0"));
     assert!(store.undelivered("webhook", 9).unwrap().is_empty());

@@ -1,8 +1,6 @@
 //! What was seen in watched folders.
 
-use std::collections::HashMap;
-
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Rollback, Store, StoreError};
 
@@ -31,16 +29,16 @@ pub struct Seen {
 }
 
 impl Store {
-    /// What was inspected of a folder, by the files of the clouds.
+    /// What was inspected of a scan in a folder.
     ///
     /// # Errors
     /// If the database fails.
-    pub fn watched(&self, folder: &str) -> Result<HashMap<String, Seen>, StoreError> {
+    pub fn watched(&self, folder: &str, scan: &str) -> Result<Option<Seen>, StoreError> {
         self.read(|connection| {
             connection
-                .prepare("SELECT scan, stamp, content FROM watched WHERE folder = ?")?
-                .query_map([folder], |row| Ok((row.get(0)?, Seen { stamp: row.get(1)?, content: row.get(2)? })))?
-                .collect()
+                .prepare_cached("SELECT stamp, content FROM watched WHERE folder = ? AND scan = ?")?
+                .query_row([folder, scan], |row| Ok(Seen { stamp: row.get(0)?, content: row.get(1)? }))
+                .optional()
         })
     }
 
