@@ -155,12 +155,12 @@ fn of_a_folder_that_is_being_filled_what_is_missing_is_still_to_come() {
     };
     assert_eq!(found(&scratch), []);
     scratch.put("rgb.png", "rgb/0.png");
-    let whole = ("xyz/0.tiff".to_owned(), Some("rgb/0.png".to_owned()));
-    assert_eq!(found(&scratch), [whole.clone()], "without a folder of clouds");
+    let whole = [("xyz/0.tiff".to_owned(), Some("rgb/0.png".to_owned()))];
+    assert_eq!(found(&scratch), whole, "without a folder of clouds");
     scratch.put("xyz_lzw.tiff", "xyz/0.tiff");
-    assert_eq!(found(&scratch), [whole.clone()]);
+    assert_eq!(found(&scratch), whole);
     std::fs::remove_dir_all(scratch.path("rgb")).unwrap();
-    assert_eq!(found(&scratch), [whole], "without a folder of images");
+    assert_eq!(found(&scratch), whole, "without a folder of images");
     // The strict rule is the same for whole folders, and refuses what lacks a modality.
     assert!(discover_scans(&scratch.path("")).is_err());
     let by_day = Scratch::new();
