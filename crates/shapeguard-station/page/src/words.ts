@@ -33,13 +33,12 @@ export function count(n: number, one: string, many = `${one}s`): string {
   return `${n.toLocaleString("en-GB")} ${n === 1 ? one : many}`;
 }
 
-/** A p-value: the share of good parts that score at least as high. */
+/** A conformal p-value: a bound on the share of good parts that score at least as high, since the part itself counts as one of them. */
 export function pValue(p: number): string {
   if (p >= 0.995) return "nearly every good part scores as high";
-  const of = p >= 0.01 ? 100 : 1000;
-  const n = Math.round(p * of);
-  if (n === 0) return "fewer than 1 of 1,000 good parts score as high";
-  return `${n} of ${of.toLocaleString("en-GB")} good parts ${n === 1 ? "scores" : "score"} as high`;
+  const of = p > 0.01 ? 100 : 1000;
+  const n = Math.max(1, Math.ceil(p * of - 1e-6));
+  return `at most ${n} of ${of.toLocaleString("en-GB")} good parts ${n === 1 ? "scores" : "score"} as high`;
 }
 
 /** How far a score is from its threshold. */
