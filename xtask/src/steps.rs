@@ -51,17 +51,8 @@ const CLIPPY: &[&str] =
     &["clippy", "--workspace", "--all-targets", "--all-features", "--release", "--", "-D", "warnings"];
 const DEFAULT_BUILD: &[&str] = &["clippy", "--package", "shapeguard-cli", "--release", "--", "-D", "warnings"];
 const DOCS: &[&str] = &["doc", "--workspace", "--no-deps", "--all-features", "--release"];
-// Every test binary runs even if an earlier one fails, so that one run shows all failures. Training in tests takes few steps: of the
-// framework's CPU backend, a sixth of the build when optimised in full, less is enough here.
-const TESTS: &[&str] = &[
-    "test",
-    "--workspace",
-    "--all-features",
-    "--release",
-    "--no-fail-fast",
-    "--config",
-    "profile.release.package.burn-flex.opt-level=1",
-];
+// Every test binary runs even if an earlier one fails, so that one run shows all failures.
+const TESTS: &[&str] = &["test", "--workspace", "--all-features", "--release", "--no-fail-fast"];
 
 fn format(workspace: &Workspace) -> Result<Findings> {
     let mut findings = pass_through(cargo(&workspace.root).args(FORMAT))?;
