@@ -33,11 +33,17 @@ export function count(n: number, one: string, many = `${one}s`): string {
   return `${n.toLocaleString("en-GB")} ${n === 1 ? one : many}`;
 }
 
-/** A conformal p-value: a bound on the share of good parts that score at least as high, since the part itself counts as one of them. */
+/** So much may a share be above a round number and still be it: 0.07 * 100 is more than 7. */
+const ROUNDING = 1e-6;
+
+/**
+ * A conformal p-value: of good parts no larger share has so low a one, on average over the good parts that were learnt from. The part itself
+ * counts as one that scores as high, so it is never 0.
+ */
 export function pValue(p: number): string {
   if (p >= 0.995) return "nearly every good part scores as high";
-  const of = p > 0.01 ? 100 : 1000;
-  const n = Math.max(1, Math.ceil(p * of - 1e-6));
+  const of = p >= 0.01 ? 100 : 1000;
+  const n = Math.ceil(p * of - ROUNDING);
   return `at most ${n} of ${of.toLocaleString("en-GB")} good parts ${n === 1 ? "scores" : "score"} as high`;
 }
 

@@ -8,7 +8,7 @@ test("p-values in plain words", () => {
   assert.equal(pValue(0.07), "at most 7 of 100 good parts score as high");
   // Higher than each of 34 good parts: that no good part scores as high is more than they can tell.
   assert.equal(pValue(1 / 35), "at most 3 of 100 good parts score as high");
-  assert.equal(pValue(0.01), "at most 10 of 1,000 good parts score as high");
+  assert.equal(pValue(0.01), "at most 1 of 100 good parts scores as high");
   assert.equal(pValue(0.004), "at most 4 of 1,000 good parts score as high");
   assert.equal(pValue(0.0001), "at most 1 of 1,000 good parts scores as high");
   assert.equal(pValue(1), "nearly every good part scores as high");
