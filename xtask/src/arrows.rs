@@ -27,7 +27,7 @@ const RULES: &[Rule] = &[
         name: CORE,
         ours: NONE,
         ours_for_tests: NONE,
-        foreign: Some(&["gemm", "rand", "rand_chacha", "rayon", "serde", "thiserror"]),
+        foreign: Some(&["gemm", "pulp", "rand", "rand_chacha", "rayon", "serde", "thiserror"]),
     },
     Rule { name: "shapeguard-experts", ours: &[CORE], ours_for_tests: NONE, foreign: None },
     Rule { name: TRAIN, ours: &[CORE, "shapeguard-experts"], ours_for_tests: NONE, foreign: None },

@@ -106,6 +106,7 @@ impl Matrix {
 }
 
 /// Inner product of two vectors of equal length, in eight fixed lanes.
+#[inline(always)]
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     debug_assert_eq!(a.len(), b.len());
     let mut lanes = [0.0f32; 8];

@@ -4,23 +4,38 @@
 //! only proposes: every row that may be among the `k` nearest, given a bound on its rounding error, has its
 //! distance computed again from the differences, in `f64`, and these decide. The result therefore depends neither
 //! on the block sizes nor on the number of threads (test: `near_duplicates_of_long_features_are_ranked_exactly`).
+//!
+//! A sample of the bank says for each query above which value no row can be among the `k` nearest; the loop that makes the values
+//! (`products`) keeps those alone that are not above it, and what it has kept lowers the limit for the rows that follow.
 
+mod products;
+
+use std::borrow::Borrow;
 use std::cmp::Ordering;
+use std::ops::RangeInclusive;
 
 use rayon::prelude::*;
 
-use crate::matrix::{Matrix, dot, multiply_transposed};
+use crate::matrix::{Matrix, dot};
 use crate::seams::{BankSearch, Neighbour};
 
-/// Bank rows of one task. With [`QUERY_BLOCK`] queries its products take 1 MiB, about a core's second-level cache
-/// (measured with `examples/metrics_timing.rs`: twice as many rows are 8 % faster on one core, and share out worse).
-const BANK_BLOCK: usize = 1024;
-/// Queries of one task.
-const QUERY_BLOCK: usize = 256;
+/// Bank rows after which candidates are thinned out.
+const BANK_BLOCK: usize = 512;
+/// The sample has one of so many rows, and how many it has at least and at most (measured for 7,000 to 90,000 rows: fewer leave more
+/// candidates, more cost more than they save).
+const SAMPLED_ONE_OF: usize = 64;
+/// See [`SAMPLED_ONE_OF`].
+const SAMPLE_ROWS: RangeInclusive<usize> = 256..=2048;
+/// Most bank rows of one task, and how many tasks there are at least for large banks: fixed, so that the number of threads changes nothing.
+const TASK_ROWS: usize = 32 * BANK_BLOCK;
+/// See [`TASK_ROWS`].
+const TASKS: usize = 8;
+/// Rows of the sample of one task.
+const SAMPLE_BLOCK: usize = 64;
 /// Queries whose candidates are held at a time; bounds memory (about 40 MB for a bank of 200,000 rows and k = 10).
-const QUERIES_IN_FLIGHT: usize = 4 * QUERY_BLOCK;
-/// Values of a group whose minimum stands for it while the threshold is sought.
-const GROUP_VALUES: usize = 16;
+const QUERIES_IN_FLIGHT: usize = 1024;
+/// Candidates are thinned out once there are so many times `k`.
+const MANY: usize = 4;
 
 /// Exact search by blocked matrix products.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,18 +52,25 @@ impl BankSearch for ExactSearch {
             return vec![Vec::new(); queries.rows()];
         }
         assert_eq!(width, queries.cols(), "queries must be as long as the bank's features");
-        let starts: Vec<usize> = (0..n).step_by(BANK_BLOCK).collect();
+        let row_of = |index: usize| allowed.map_or(index as u32, |allowed| allowed[index]);
+        let sample_rows = (n / SAMPLED_ONE_OF).clamp(*SAMPLE_ROWS.start(), *SAMPLE_ROWS.end());
+        let sample: Vec<u32> = (0..n).step_by(n.div_ceil(sample_rows)).map(row_of).collect();
+        let sample: Vec<BankBlock> =
+            sample.chunks(SAMPLE_BLOCK).map(|rows| BankBlock::new(bank, Some(rows), 0, rows.len())).collect();
+        let task_rows = n.div_ceil(TASKS).next_multiple_of(BANK_BLOCK).min(TASK_ROWS);
+        let tasks: Vec<usize> = (0..n).step_by(task_rows).collect();
+        let blocks_from = |start: usize| {
+            let end = (start + task_rows).min(n);
+            let starts = (start..end).step_by(BANK_BLOCK);
+            starts.map(move |start| BankBlock::new(bank, allowed, start, (start + BANK_BLOCK).min(end)))
+        };
         let mut found = Vec::with_capacity(queries.rows());
         for first in (0..queries.rows()).step_by(QUERIES_IN_FLIGHT) {
             let last = (first + QUERIES_IN_FLIGHT).min(queries.rows());
-            let proposals: Vec<Vec<Proposal>> = starts
-                .par_iter()
-                .map(|start| {
-                    let block = BankBlock::new(bank, allowed, *start, (*start + BANK_BLOCK).min(n));
-                    let values = &queries.as_slice()[first * width..last * width];
-                    values.chunks(QUERY_BLOCK * width).flat_map(|part| block.propose(part, k)).collect()
-                })
-                .collect();
+            let values = &queries.as_slice()[first * width..last * width];
+            let seeker = Seeker::new(values, width, k, &sample);
+            let proposals: Vec<Vec<Proposal>> =
+                tasks.par_iter().map(|start| seeker.seek(blocks_from(*start))).collect();
             found.par_extend((first..last).into_par_iter().map(|query| {
                 let proposed = proposals.iter().map(|block| &block[query - first]);
                 choose(queries.row(query), bank, allowed, proposed, k)
@@ -90,7 +112,6 @@ struct BankBlock<'a> {
     rows: std::borrow::Cow<'a, [f32]>,
     half_norms: Vec<f32>,
     largest_norm: f32,
-    width: usize,
 }
 
 impl<'a> BankBlock<'a> {
@@ -114,52 +135,10 @@ impl<'a> BankBlock<'a> {
                 }
             }
         };
-        let half_norms: Vec<f32> = rows.chunks_exact(width).map(|row| 0.5 * dot(row, row)).collect();
+        let half_norms: Vec<f32> =
+            pulp::Arch::new().dispatch(|| rows.chunks_exact(width).map(|row| 0.5 * dot(row, row)).collect());
         let largest_norm = half_norms.iter().fold(0.0f32, |a, b| a.max(2.0 * b)).sqrt();
-        Self { first, rows, half_norms, largest_norm, width }
-    }
-
-    /// Proposals for queries that lie side by side in memory.
-    fn propose(&self, queries: &[f32], k: usize) -> Vec<Proposal> {
-        let n = self.half_norms.len();
-        let m = queries.len() / self.width;
-        let mut products = vec![0.0; m * n];
-        multiply_transposed(queries, &self.rows, &mut products, m, self.width, n, false);
-        let propose_one = |(query, products): (&[f32], &mut [f32])| {
-            for (value, half_norm) in products.iter_mut().zip(&self.half_norms) {
-                // What is no number is as far away as can be, and shows as such in the exact distance.
-                *value = (half_norm - *value).min(f32::INFINITY);
-            }
-            let error = product_error(self.width, dot(query, query).sqrt(), self.largest_norm);
-            Proposal { candidates: self.smallest(products, k, error), error }
-        };
-        queries.chunks_exact(self.width).zip(products.chunks_exact_mut(n)).map(propose_one).collect()
-    }
-
-    /// All candidates among `values` that may be one of the `k` smallest, given the error. The `k`-th smallest minimum
-    /// of disjoint groups bounds the `k`-th smallest value from above, and few groups lie below it.
-    fn smallest(&self, values: &[f32], k: usize, error: f32) -> Vec<Candidate> {
-        let groups = values.len().div_ceil(GROUP_VALUES);
-        // Group `g` holds the values `g, g + groups, ...`, so that all minima are taken side by side.
-        let mut minima = values[..groups].to_vec();
-        for part in values[groups..].chunks(groups) {
-            minima.iter_mut().zip(part).for_each(|(least, value)| *least = least.min(*value));
-        }
-        let mut threshold = f32::INFINITY;
-        if k <= groups {
-            let mut unordered = minima.clone();
-            let (_, kth, _) = unordered.select_nth_unstable_by(k - 1, f32::total_cmp);
-            threshold = not_below(*kth, error);
-        }
-        let mut candidates = Vec::with_capacity(2 * k);
-        for (group, least) in minima.iter().enumerate() {
-            if *least <= threshold {
-                let of_group = (group..values.len()).step_by(groups).filter(|index| values[*index] <= threshold);
-                candidates
-                    .extend(of_group.map(|index| Candidate { row: (self.first + index) as u32, value: values[index] }));
-            }
-        }
-        candidates
+        Self { first, rows, half_norms, largest_norm }
     }
 }
 
@@ -169,13 +148,80 @@ fn not_below(value: f32, error: f32) -> f32 {
     if threshold.is_nan() { f32::INFINITY } else { threshold }
 }
 
-/// Drops candidates that cannot be among the `k` nearest.
-fn prune(candidates: &mut Vec<Candidate>, k: usize, error: f32) {
-    if k < candidates.len() {
-        let (_, kth, _) = candidates.select_nth_unstable_by(k - 1, |a, b| a.value.total_cmp(&b.value));
-        let threshold = not_below(kth.value, error);
-        candidates.retain(|candidate| candidate.value <= threshold);
+/// Drops candidates that cannot be among the `k` nearest, and tells the `k`-th smallest value; infinite where there are fewer.
+fn prune(candidates: &mut Vec<Candidate>, k: usize, error: f32) -> f32 {
+    if candidates.len() < k {
+        return f32::INFINITY;
     }
+    let kth = candidates.select_nth_unstable_by(k - 1, |a, b| a.value.total_cmp(&b.value)).1.value;
+    let threshold = not_below(kth, error);
+    candidates.retain(|candidate| candidate.value <= threshold);
+    kth
+}
+
+/// Queries that look for rows which may be among their `k` nearest.
+struct Seeker {
+    queries: products::Queries,
+    /// `|q|` of each.
+    norms: Vec<f32>,
+    /// The `k`-th smallest value of each in a sample of the bank, and what it may be off by.
+    sampled: Vec<(f32, f32)>,
+    width: usize,
+    k: usize,
+}
+
+impl Seeker {
+    /// Queries that lie side by side in memory, `[n, width]`, and a sample of the bank.
+    fn new(queries: &[f32], width: usize, k: usize, sample: &[BankBlock]) -> Self {
+        let norms: Vec<f32> = queries.chunks_exact(width).map(|query| dot(query, query).sqrt()).collect();
+        let sampled = vec![(f32::INFINITY, 0.0); norms.len()];
+        let mut seeker = Self { queries: products::Queries::new(queries, width), norms, sampled, width, k };
+        let proposals: Vec<Vec<Proposal>> =
+            sample.par_iter().map(|block| seeker.seek(std::iter::once(block))).collect();
+        let of_sample = |query: usize| {
+            let mut merged = merge(proposals.iter().map(|proposals| &proposals[query]));
+            (prune(&mut merged.candidates, k, merged.error), merged.error)
+        };
+        seeker.sampled = (0..seeker.norms.len()).map(of_sample).collect();
+        seeker
+    }
+
+    /// What blocks of the bank propose for each query.
+    fn seek<'a>(&self, blocks: impl Iterator<Item = impl Borrow<BankBlock<'a>>>) -> Vec<Proposal> {
+        let none = |error| Proposal { candidates: Vec::with_capacity((2 * MANY * self.k).min(BANK_BLOCK)), error };
+        let mut found: Vec<Proposal> = self.sampled.iter().map(|(_, error)| none(*error)).collect();
+        let mut kth: Vec<f32> = self.sampled.iter().map(|(kth, _)| *kth).collect();
+        let mut thresholds = vec![0.0; kth.len()];
+        let mut largest_norm = 0.0f32;
+        let mut hits = Vec::new();
+        for block in blocks {
+            let block: &BankBlock = block.borrow();
+            largest_norm = largest_norm.max(block.largest_norm);
+            for (query, found) in found.iter_mut().enumerate() {
+                found.error = found.error.max(product_error(self.width, self.norms[query], largest_norm));
+                if found.candidates.len() > MANY * self.k {
+                    kth[query] = kth[query].min(prune(&mut found.candidates, self.k, found.error));
+                }
+                thresholds[query] = not_below(kth[query], found.error);
+            }
+            self.queries.seek(&block.rows, &block.half_norms, &thresholds, &mut hits);
+            for hit in hits.drain(..) {
+                let candidate = Candidate { row: block.first as u32 + hit.row, value: hit.value };
+                found[hit.query as usize].candidates.push(candidate);
+            }
+        }
+        found
+    }
+}
+
+/// All proposals for a query as one.
+fn merge<'a>(proposals: impl Iterator<Item = &'a Proposal>) -> Proposal {
+    let mut merged = Proposal { candidates: Vec::new(), error: 0.0 };
+    for proposal in proposals {
+        merged.candidates.extend_from_slice(&proposal.candidates);
+        merged.error = merged.error.max(proposal.error);
+    }
+    merged
 }
 
 /// The `k` nearest of all blocks' candidates, by distances computed from the differences: what the proposals of any
@@ -187,14 +233,10 @@ pub fn choose<'a>(
     proposals: impl Iterator<Item = &'a Proposal>,
     k: usize,
 ) -> Vec<Neighbour> {
-    let mut candidates = Vec::new();
-    let mut error = 0.0f32;
-    for proposal in proposals {
-        candidates.extend_from_slice(&proposal.candidates);
-        error = error.max(proposal.error);
-    }
-    prune(&mut candidates, k, error);
-    let mut exact: Vec<(f64, u32)> = candidates
+    let mut merged = merge(proposals);
+    prune(&mut merged.candidates, k, merged.error);
+    let mut exact: Vec<(f64, u32)> = merged
+        .candidates
         .iter()
         .map(|candidate| {
             let row = allowed.map_or(candidate.row, |allowed| allowed[candidate.row as usize]);

@@ -32,13 +32,29 @@ fn agrees_with_the_oracle(bank: &Matrix, allowed: Option<&[u32]>, queries: &Matr
 
 #[test]
 fn it_finds_what_sorting_all_distances_finds() {
-    let bank = random(3 * BANK_BLOCK + 17, 19, 1);
-    let queries = random(QUERY_BLOCK + 9, 19, 2);
+    let bank = random(6 * BANK_BLOCK + 17, 19, 1);
+    let queries = random(265, 19, 2);
     agrees_with_the_oracle(&bank, None, &queries, 10);
     let scattered: Vec<u32> = (0..bank.rows() as u32).filter(|row| row % 3 != 1).collect();
     agrees_with_the_oracle(&bank, Some(&scattered), &queries, 5);
     let two_runs: Vec<u32> = (0..bank.rows() as u32).filter(|row| !(600..700).contains(row)).collect();
     agrees_with_the_oracle(&bank, Some(&two_runs), &queries, 7);
+}
+
+#[test]
+fn large_banks_are_shared_out_and_thinned_out() {
+    // Several blocks of a task; each row is nearer than those before it, so that the sample's bound is the worst there can be.
+    let n = 8 * TASKS * BANK_BLOCK + 77;
+    let bank = Matrix::from_vec(n, 1, (0..n).map(|row| -(row as f32)).collect());
+    agrees_with_the_oracle(&bank, None, &Matrix::from_vec(2, 1, vec![-(n as f32), 3.5 - n as f32]), 3);
+    // Neighbours that the sample has none of, among others far away.
+    let mut bank = random(n, 5, 8);
+    let rare: Vec<u32> = (0..30).map(|i| 1 + 1000 * i).collect();
+    rare.iter().for_each(|row| bank.row_mut(*row as usize).iter_mut().for_each(|value| *value += 100.0));
+    let queries = bank.select_rows([5, 1001, 29_001]);
+    agrees_with_the_oracle(&bank, None, &queries, 30);
+    agrees_with_the_oracle(&bank, None, &queries, 2 * BANK_BLOCK);
+    agrees_with_the_oracle(&bank, Some(&rare), &queries, 40);
 }
 
 #[test]
@@ -83,6 +99,14 @@ fn features_that_are_no_numbers_surface_in_the_distances() {
         let query = Matrix::from_vec(1, 1, vec![4.0]);
         assert_eq!(rows_of(&ExactSearch.nearest(&bank, None, &query, 2)[0]), [2, 1]);
         assert_eq!(rows_of(&ExactSearch.nearest(&bank, None, &query, 3)[0]), [2, 1, 0]);
+        // In a bank of several blocks, too: damaged rows are found if all are asked for, by a query that is damaged as well.
+        let mut bank = random(3 * BANK_BLOCK, 3, 4);
+        (0..bank.rows()).filter(|row| row % 3 > 0).for_each(|row| bank.row_mut(row)[1] = nan);
+        bank.row_mut(7)[0] = f32::INFINITY;
+        let queries = Matrix::from_vec(2, 3, vec![0.0, 0.0, 0.0, 0.0, nan, 0.0]);
+        for k in [1, BANK_BLOCK, 2 * BANK_BLOCK + 5] {
+            agrees_with_the_oracle(&bank, None, &queries, k);
+        }
     }
 }
 
