@@ -30,7 +30,8 @@ const RULES: &[Rule] = &[
         foreign: Some(&["gemm", "pulp", "rand", "rand_chacha", "rayon", "serde", "thiserror"]),
     },
     Rule { name: "shapeguard-experts", ours: &[CORE], ours_for_tests: NONE, foreign: None },
-    Rule { name: TRAIN, ours: &[CORE, "shapeguard-experts"], ours_for_tests: NONE, foreign: None },
+    // The devices of `-gpu` to train on.
+    Rule { name: TRAIN, ours: &[CORE, "shapeguard-experts", "shapeguard-gpu"], ours_for_tests: NONE, foreign: None },
     Rule { name: "shapeguard-gpu", ours: &[CORE, "shapeguard-experts"], ours_for_tests: NONE, foreign: None },
     Rule { name: "shapeguard-data", ours: &[CORE], ours_for_tests: NONE, foreign: None },
     Rule {

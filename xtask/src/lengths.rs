@@ -73,6 +73,7 @@ mod tests {
             license: None,
             license_file: None,
             dependencies: vec![],
+            features: vec![],
         };
         let workspace = Workspace { target: root.join("target"), root, members: vec![member], install: false };
         let findings = check(&workspace).unwrap();

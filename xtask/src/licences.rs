@@ -142,6 +142,7 @@ mod tests {
             license: license.map(str::to_owned),
             license_file: license_file.map(str::to_owned),
             dependencies: vec![],
+            features: vec![],
         }
     }
 

@@ -1,6 +1,6 @@
 //! The project's one gate: `cargo xtask ci` runs every check that a change must pass, and `.ci/run` runs nothing else.
 //!
-//! One profile (release) and one feature set (all) serve every step but one, so that an empty target directory is filled
+//! One profile (release) and one feature set (all but training on a GPU) serve every step but one, so that an empty target directory is filled
 //! once: clippy and the documentation share the dependencies' metadata, the tests compile the rest. The exception checks,
 //! without compiling it to the end, the program as it is built by default.
 

@@ -33,6 +33,8 @@ pub struct Package {
     pub license_file: Option<String>,
     /// The dependencies that it declares, of all kinds and platforms.
     pub dependencies: Vec<Dependency>,
+    /// The features that it declares.
+    pub features: Vec<String>,
 }
 
 /// One declared dependency.
@@ -96,6 +98,7 @@ fn package(value: &Value) -> Result<Package> {
         license: optional_string(value, "license"),
         license_file: optional_string(value, "license_file"),
         dependencies: array(value, "dependencies")?.iter().map(dependency).collect::<Result<_>>()?,
+        features: value.get("features").and_then(Value::as_object).map_or(vec![], |map| map.keys().cloned().collect()),
     })
 }
 
@@ -136,6 +139,7 @@ mod tests {
                 {"name": "b", "kind": "build", "optional": false},
                 {"name": "d", "kind": "dev", "optional": false, "rename": "e"},
             ],
+            "features": {"f": ["dep:n"]},
         }]});
         let dependency = |name: &str, kind, optional| Dependency { name: name.to_owned(), kind, optional };
         let expected = Package {
@@ -149,6 +153,7 @@ mod tests {
                 dependency("b", Kind::Build, false),
                 dependency("d", Kind::Dev, false),
             ],
+            features: vec!["f".to_owned()],
         };
         assert_eq!(packages(&metadata).unwrap(), [expected]);
     }

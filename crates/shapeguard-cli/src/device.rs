@@ -1,5 +1,8 @@
 //! `--device`: where the experts and the search of their banks run.
 
+#[cfg(feature = "train")]
+mod training;
+
 use std::str::FromStr;
 
 use anyhow::Result;
@@ -51,6 +54,8 @@ impl DeviceOption {
     }
 }
 
+#[cfg(feature = "train")]
+pub use training::TrainingDeviceOption;
 #[cfg(feature = "gpu")]
 pub use with_gpu::Device;
 #[cfg(not(feature = "gpu"))]

@@ -58,8 +58,8 @@ pub struct ReproduceArgs {
     /// Categories, by their folders' names [default: all]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     categories: Vec<String>,
-    /// train: on the dataset's own training scans (in builds with the feature `train`); shipped: the built-in one of the
-    /// paper's size, trained on simulated scans; or compact, or a weight file
+    /// train: on the dataset's own training scans (in builds with the feature `train`; with `train-gpu` on --device);
+    /// shipped: the built-in one of the paper's size, trained on simulated scans; or compact, or a weight file
     #[arg(long, value_name = "train|shipped|NAME|FILE", default_value = "train")]
     shape_expert: String,
     /// Steps of that training instead of the published 600 epochs
@@ -343,6 +343,7 @@ impl ReproduceArgs {
             steps: self.training_steps,
             seed: self.seed,
             encoder_sees_targets: self.reference_quirks,
+            device: self.device.open_for_training()?,
             force: self.force,
         };
         plan.expert(datasets, settings, read, out, bars)

@@ -28,6 +28,7 @@ use shapeguard_train::{
     evaluate, surface_patches,
 };
 
+use crate::device::TrainingDeviceOption;
 use crate::progress::Bars;
 
 /// Overlap of the patches that are trained on (reference value; banks and tests use 10).
@@ -81,7 +82,7 @@ pub struct TrainExpertArgs {
     #[arg(long, default_value_t = Schedule::fast(1).learning_rate)]
     learning_rate: f32,
     /// The published training (32 patches x 500 queries, 600 epochs at 1e-4, scans alone, as they lie) instead of the
-    /// options above: days on a CPU
+    /// options above: days on a CPU (see --device)
     #[arg(long, conflicts_with_all = ["surfaces", "surface_patches", "steps", "batch", "queries", "learning_rate"])]
     paper_schedule: bool,
     /// Let the encoder see the queries' targets instead of the patch, as the published implementation does
@@ -112,8 +113,10 @@ pub struct TrainExpertArgs {
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
     /// Do not train: measure these weights on the held-back simulated categories
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["resume", "out"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["resume", "out", "device"])]
     evaluate: Option<PathBuf>,
+    #[command(flatten)]
+    device: TrainingDeviceOption,
 }
 
 impl TrainExpertArgs {
@@ -126,7 +129,7 @@ impl TrainExpertArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// If an option makes no sense, data cannot be read or a file cannot be written.
+/// If an option makes no sense, there is no such device, data cannot be read or a file cannot be written.
 pub fn run(args: &TrainExpertArgs, bars: &Bars) -> Result<()> {
     if let Some(path) = &args.evaluate {
         let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
@@ -139,14 +142,16 @@ pub fn run(args: &TrainExpertArgs, bars: &Bars) -> Result<()> {
     // What can be refused is refused before scans are simulated.
     let resumed = args.resume.as_deref().map(Trainer::resume).transpose()?;
     settings(args, 1)?.check()?;
+    let device = args.device.open()?;
     let log = args.log.as_deref().map(open_log).transpose()?;
 
     let (data, trained_on) = training_data(args, bars)?;
     let (n_scans, n_surfaces) = data.counts();
-    let mut trainer = match resumed {
+    let trainer = match resumed {
         Some(trainer) => trainer,
         None => Trainer::new(settings(args, n_scans)?)?,
     };
+    let mut trainer = trainer.on(&device)?;
     tracing::info!(
         "{} parameters; {n_scans} patches of scans, {n_surfaces} of analytic surfaces; step {} of {}",
         trainer.parameter_count(),
@@ -468,5 +473,57 @@ mod tests {
         let missing = refused(&["--evaluate", "/no/such/weights"]);
         assert!(missing.contains("/no/such/weights"), "{missing}");
         assert!(!Path::new("never-written.safetensors").exists());
+    }
+
+    /// A training that takes no time.
+    const TINY: [&str; 10] = [
+        "--architecture",
+        r#"{"encoder_point":[8,16],"encoder_dense":[8],"nif_width":12,"nif_hidden":1}"#,
+        "--scans",
+        "0",
+        "--surfaces",
+        "1",
+        "--surface-patches",
+        "8",
+        "--steps",
+        "20",
+    ];
+
+    #[test]
+    fn a_device_that_is_none_is_refused() {
+        let out = ["--out", "never-written.safetensors"];
+        let refused = |device: &str| train_with(&[&TINY[..], &out, &["--device", device]].concat()).unwrap_err();
+        let error = refused("cuda").to_string();
+        assert!(error.contains("expected cpu, auto, gpu or gpu:NAME"), "{error}");
+        let error = refused("gpu:no such one").to_string();
+        let expected = match cfg!(feature = "train-gpu") {
+            true => "no device whose name contains \"no such one\"",
+            false => "cargo run --release --features train-gpu -- train-expert --device gpu:no such one",
+        };
+        assert!(error.contains(expected), "{error}");
+        let both = train_with(&["--evaluate", "weights", "--device", "gpu"]).unwrap_err().to_string();
+        assert!(both.contains("cannot be used with"), "{both}");
+    }
+
+    #[cfg(feature = "train-gpu")]
+    #[test]
+    fn a_training_on_gpu_and_cpu_ends_in_experts_that_are_as_good() {
+        let device = std::env::var("SHAPEGUARD_TEST_GPU").unwrap_or_else(|_| "gpu:llvmpipe".to_owned());
+        if let Err(error) = shapeguard_train::TrainingDevice::open(&device.parse().unwrap()) {
+            let is_promised = std::env::var("SHAPEGUARD_REQUIRE_GPU").is_ok_and(|value| value == "1");
+            assert!(!is_promised, "SHAPEGUARD_REQUIRE_GPU=1 promises a device: {error}");
+            eprintln!("not tested: {error}");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let [on_gpu, on_cpu] =
+            [("gpu.safetensors", device.as_str()), ("cpu.safetensors", "cpu")].map(|(name, device)| {
+                let path = folder.path().join(name);
+                let out = path.to_str().unwrap();
+                train_with(&[&TINY[..], &["--out", out, "--device", device]].concat()).unwrap();
+                measure(&PointNetNif::from_safetensors(&std::fs::read(&path).unwrap()).unwrap()).unwrap()
+            });
+        // Twenty steps apart by rounding.
+        assert!((on_gpu.expert - on_cpu.expert).abs() < 1e-2 * on_cpu.expert, "{on_gpu:?} {on_cpu:?}");
     }
 }

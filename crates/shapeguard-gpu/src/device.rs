@@ -3,7 +3,9 @@
 use std::str::FromStr;
 use std::sync::{Arc, Once, OnceLock};
 
-use wgpu::{Adapter, AdapterInfo, Backends, DeviceType, Instance, InstanceDescriptor};
+use wgpu::{
+    Adapter, AdapterInfo, Backends, DeviceDescriptor, DeviceType, Features, Instance, InstanceDescriptor, Queue,
+};
 
 use crate::kernels::Kernels;
 use crate::work::{Limit, Pool};
@@ -75,6 +77,10 @@ pub enum GpuError {
     },
 }
 
+/// The interfaces that devices are looked for by. Others, which another crate of the same program may turn on, would list the
+/// same devices again, with less that they can do.
+const INTERFACES: Backends = Backends::VULKAN.union(Backends::METAL).union(Backends::DX12);
+
 /// An open device with its kernels.
 pub struct Gpu {
     pub(crate) device: wgpu::Device,
@@ -99,23 +105,15 @@ impl Gpu {
     /// # Errors
     /// If there is no such device, or its driver refuses. The message names what was looked for and what was found.
     pub fn open(choice: &DeviceChoice) -> Result<Arc<Self>, GpuError> {
-        let backends = Instance::enabled_backend_features();
-        let instance =
-            Instance::new(InstanceDescriptor { backends, ..InstanceDescriptor::new_without_display_handle() });
-        let adapters = pollster::block_on(instance.enumerate_adapters(backends));
-        let adapter = choose(choice, adapters, backends)?;
+        let (_, adapter) = find(choice)?;
         let name = describe(&adapter.get_info());
-
-        let not_opened = |reason: String| GpuError::NotOpened { device: name.clone(), reason };
         let offered = adapter.limits();
         let required_limits = wgpu::Limits {
             max_buffer_size: offered.max_buffer_size,
             max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
             ..wgpu::Limits::default()
         };
-        let descriptor = wgpu::DeviceDescriptor { label: Some("shapeguard"), required_limits, ..Default::default() };
-        let request = pollster::block_on(adapter.request_device(&descriptor));
-        let (device, queue) = request.map_err(|error| not_opened(error.to_string()))?;
+        let (device, queue) = request(&adapter, &DeviceDescriptor { required_limits, ..Default::default() })?;
 
         let fault = Arc::new(OnceLock::new());
         let lost = Arc::clone(&fault);
@@ -164,6 +162,58 @@ impl Gpu {
         let _ = self.fault.set(reason);
         self.check().expect_err("a fault was just set")
     }
+}
+
+/// An open device without kernels, for a tensor framework to take over: with everything that the device offers.
+#[derive(Debug)]
+pub struct BareDevice {
+    /// Where it was found.
+    pub instance: Instance,
+    /// What it can do.
+    pub adapter: Adapter,
+    /// The open device.
+    pub device: wgpu::Device,
+    /// Its queue.
+    pub queue: Queue,
+    /// Name, kind, interface and driver.
+    pub name: String,
+}
+
+impl BareDevice {
+    /// Opens the device that [`Gpu::open`] takes.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open(choice: &DeviceChoice) -> Result<Self, GpuError> {
+        let (instance, adapter) = find(choice)?;
+        let name = describe(&adapter.get_info());
+        // Mapping of the device's own memory costs speed on cards of their own; experiments need a promise that is not ours.
+        let unwanted = Features::MAPPABLE_PRIMARY_BUFFERS | Features::all_experimental_mask();
+        let descriptor = DeviceDescriptor {
+            required_features: adapter.features() - unwanted,
+            required_limits: adapter.limits(),
+            // Frameworks divide large buffers by themselves.
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            ..Default::default()
+        };
+        let (device, queue) = request(&adapter, &descriptor)?;
+        Ok(Self { instance, adapter, device, queue, name })
+    }
+}
+
+/// The best device that the choice allows.
+fn find(choice: &DeviceChoice) -> Result<(Instance, Adapter), GpuError> {
+    let backends = Instance::enabled_backend_features() & INTERFACES;
+    let instance = Instance::new(InstanceDescriptor { backends, ..InstanceDescriptor::new_without_display_handle() });
+    let adapters = pollster::block_on(instance.enumerate_adapters(backends));
+    let adapter = choose(choice, adapters, backends)?;
+    Ok((instance, adapter))
+}
+
+fn request(adapter: &Adapter, descriptor: &DeviceDescriptor<'_>) -> Result<(wgpu::Device, Queue), GpuError> {
+    let descriptor = DeviceDescriptor { label: Some("shapeguard"), ..descriptor.clone() };
+    pollster::block_on(adapter.request_device(&descriptor))
+        .map_err(|error| GpuError::NotOpened { device: describe(&adapter.get_info()), reason: error.to_string() })
 }
 
 /// The best of the adapters that the choice allows.

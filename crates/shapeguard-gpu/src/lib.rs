@@ -20,6 +20,6 @@ mod shape;
 mod work;
 
 pub use appearance::GpuAppearanceExpert;
-pub use device::{DeviceChoice, Gpu, GpuError};
+pub use device::{BareDevice, DeviceChoice, Gpu, GpuError};
 pub use search::GpuSearch;
 pub use shape::GpuShapeExpert;

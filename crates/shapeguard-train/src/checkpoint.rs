@@ -8,8 +8,8 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
-use crate::training::{Trainer, TrainingSettings};
-use crate::{TrainError, parameters::Parameters};
+use crate::TrainError;
+use crate::training::{HostState, Learnt, Trainer, TrainingSettings};
 
 /// Value of the metadata key `format`.
 const FORMAT: &str = "shapeguard-shape-training";
@@ -34,10 +34,10 @@ impl Trainer {
     /// Writes a checkpoint, replacing the last one as a whole.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If the file cannot be written, or the device failed.
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
         let failed = |source: std::io::Error| TrainError::File { path: path.to_owned(), source };
-        let bytes = self.to_bytes();
+        let bytes = self.to_bytes(&*self.host_state()?);
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
         file.write_all(&bytes).map_err(failed)?;
@@ -46,7 +46,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Reads a checkpoint; the training goes on as if it had never stopped.
+    /// Reads a checkpoint; the training goes on as if it had never stopped, on the CPU unless [`Trainer::on`] moves it.
     ///
     /// # Errors
     /// If the file cannot be read, or is not a whole checkpoint of this program.
@@ -60,7 +60,7 @@ impl Trainer {
         Self::from_bytes(&std::fs::read(path).map_err(failed)?).map_err(unusable)
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
+    fn to_bytes(&self, host: &HostState) -> Vec<u8> {
         let state = State {
             settings: self.settings.clone(),
             steps_done: self.steps_done,
@@ -71,13 +71,14 @@ impl Trainer {
             ("version".to_string(), VERSION.to_string()),
             ("state".to_string(), serde_json::to_string(&state).expect("numbers and names are JSON")),
         ]);
-        let parameters = self.parameters.list.iter().map(|p| &p.values);
-        let lists = [parameters.collect(), self.adam.mean.iter().collect(), self.adam.square.iter().collect()];
+        let HostState { parameters, adam } = host;
+        let values = parameters.list.iter().map(|p| &p.values);
+        let lists = [values.collect(), adam.mean.iter().collect(), adam.square.iter().collect()];
         let tensors: Vec<(String, Vec<u8>)> = LISTS
             .iter()
             .zip::<[Vec<&Vec<f32>>; 3]>(lists)
             .flat_map(|(list, values)| {
-                self.parameters.list.iter().zip(values).map(move |(parameter, values)| {
+                parameters.list.iter().zip(values).map(move |(parameter, values)| {
                     let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
                     (format!("{list}.{}", parameter.name), bytes)
                 })
@@ -103,13 +104,11 @@ impl Trainer {
         let state = metadata.get("state").map_or("", String::as_str);
         let state: State =
             serde_json::from_str(state).map_err(|error| format!("its state is not readable: {error}"))?;
-        let mut trainer = Self::new(state.settings).map_err(|error| error.to_string())?;
-        trainer.steps_done = state.steps_done;
-        trainer.smoothed_loss = f32::from_bits(state.smoothed_loss_bits);
+        state.settings.check().map_err(|error| error.to_string())?;
+        let mut host = HostState::new(&state.settings);
         let file = SafeTensors::deserialize(bytes).map_err(unreadable)?;
-        let Parameters { list, .. } = &mut trainer.parameters;
-        let moments = trainer.adam.mean.iter_mut().zip(&mut trainer.adam.square);
-        for (parameter, (mean, square)) in list.iter_mut().zip(moments) {
+        let moments = host.adam.mean.iter_mut().zip(&mut host.adam.square);
+        for (parameter, (mean, square)) in host.parameters.list.iter_mut().zip(moments) {
             for (list, values) in LISTS.iter().zip([&mut parameter.values, mean, square]) {
                 let name = format!("{list}.{}", parameter.name);
                 let view = file.tensor(&name).map_err(|_| format!("the tensor `{name}` is missing"))?;
@@ -124,7 +123,12 @@ impl Trainer {
                 values.iter_mut().zip(found).for_each(|(value, found)| *value = found);
             }
         }
-        Ok(trainer)
+        Ok(Self {
+            settings: state.settings,
+            steps_done: state.steps_done,
+            smoothed_loss: f32::from_bits(state.smoothed_loss_bits),
+            learnt: Learnt::OnHost(host),
+        })
     }
 }
 
@@ -166,7 +170,8 @@ mod tests {
         while !resumed.is_done() {
             resumed.step(&data).unwrap();
         }
-        assert_eq!(resumed, whole);
+        assert_eq!((resumed.steps_done, resumed.smoothed_loss), (whole.steps_done, whole.smoothed_loss));
+        assert_eq!(*resumed.host_state().unwrap(), *whole.host_state().unwrap());
     }
 
     #[test]
@@ -177,7 +182,8 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             Trainer::resume(&path).unwrap_err().to_string()
         };
-        let bytes = Trainer::new(settings()).unwrap().to_bytes();
+        Trainer::new(settings()).unwrap().save(&path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
         for length in [0, 5, 100, bytes.len() / 2, bytes.len() - 1] {
             assert!(refused(&bytes[..length]).contains("damaged"), "{length}");
         }

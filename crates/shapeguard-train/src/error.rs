@@ -45,6 +45,20 @@ pub enum TrainError {
         /// The loss.
         loss: f32,
     },
+    /// A GPU cannot be used.
+    #[cfg(feature = "gpu")]
+    #[error(transparent)]
+    Gpu(#[from] shapeguard_gpu::GpuError),
+    /// The device failed while it worked.
+    #[error(
+        "the device {device} failed: {reason}; resume from the last checkpoint, with another device or the CPU if it repeats"
+    )]
+    DeviceFailed {
+        /// Name, kind and driver.
+        device: String,
+        /// What happened.
+        reason: String,
+    },
     /// A checkpoint cannot be read or written.
     #[error("checkpoint {path}: {source}", path = path.display())]
     File {

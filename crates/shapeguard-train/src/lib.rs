@@ -4,6 +4,7 @@
 
 mod adam;
 mod checkpoint;
+mod device;
 mod error;
 mod evaluation;
 mod folding;
@@ -12,9 +13,11 @@ mod parameters;
 mod patches;
 mod pooling;
 mod random;
+mod resident;
 mod surfaces;
 mod training;
 
+pub use device::TrainingDevice;
 pub use error::TrainError;
 pub use evaluation::{Evaluation, HeldBackPatch, SignedDistance, evaluate};
 pub use patches::TrainingPatch;

@@ -6,14 +6,16 @@
 //!   forward pass, so that first-order differentiation trains it (`tests::the_chain_is_the_gradient`);
 //! - batch norm is an affine map, and the statistics of `W h` follow from mean and covariance of the narrower `h`, so
 //!   that the wide product before the maximum is never normalised point by point (`tests::statistics_are_those_of_the_layer`);
-//! - the last shared layer is differentiated only at the points that win the maximum, the only ones whose gradient is
-//!   not zero ([`crate::pooling`]).
+//! - on the CPU, the last shared layer is differentiated only at the points that win the maximum, the only ones whose
+//!   gradient is not zero ([`crate::pooling`]).
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use shapeguard_experts::shape::ShapeArchitecture;
 
 use crate::parameters::{COORDINATES, Parameters};
+use crate::patches::Batch;
 use crate::pooling::winners;
+use crate::training::EncoderInput;
 
 /// Added to a variance (PyTorch's default for batch norm).
 pub(crate) const NORM_EPSILON: f64 = 1e-5;
@@ -27,10 +29,26 @@ pub(crate) struct LayerStatistics {
     pub(crate) variance: Vec<f32>,
 }
 
+/// The same where it was computed, `[1, outputs]` each.
+pub(crate) struct Moments {
+    mean: Tensor<2>,
+    variance: Tensor<2>,
+}
+
+/// How the maximum over a patch's points is differentiated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pooling {
+    /// At the points that win it, which the host finds: by far less work on a CPU.
+    Winners,
+    /// At all points, as the framework does it. A GPU does that work in less time than the host takes to see the layer.
+    Points,
+}
+
 /// The parameters as tensors of one device.
 pub(crate) struct Leaves {
-    architecture: ShapeArchitecture,
-    tensors: Vec<Tensor<2>>,
+    pub(crate) architecture: ShapeArchitecture,
+    pub(crate) tensors: Vec<Tensor<2>>,
+    pub(crate) pooling: Pooling,
 }
 
 /// `x W^T + b`.
@@ -77,6 +95,16 @@ pub(crate) fn points_tensor(points: &[[f32; 3]], device: &Device) -> Tensor<2> {
     tensor(points.as_flattened().to_vec(), points.len(), COORDINATES, device)
 }
 
+impl Moments {
+    fn new(mean: &Tensor<2>, variance: &Tensor<2>) -> Self {
+        Self { mean: mean.clone().detach(), variance: variance.clone().detach() }
+    }
+
+    pub(crate) fn read(self) -> LayerStatistics {
+        LayerStatistics { mean: values(self.mean), variance: values(self.variance) }
+    }
+}
+
 impl Affine {
     fn apply(&self, x: Tensor<2>) -> Tensor<2> {
         x.matmul(self.weight.clone().transpose()) + self.bias.clone()
@@ -91,14 +119,14 @@ impl Leaves {
             if device.is_autodiff() { tensor.require_grad() } else { tensor }
         };
         let tensors = parameters.list.iter().map(|p| leaf(&p.values, p.rows, p.cols)).collect();
-        Self { architecture: parameters.architecture.clone(), tensors }
+        Self { architecture: parameters.architecture.clone(), tensors, pooling: Pooling::Winners }
     }
 
     /// The gradient of each parameter, in their order.
-    pub(crate) fn gradients(&self, loss: &Tensor<1>) -> Vec<Vec<f32>> {
+    pub(crate) fn gradients(&self, loss: &Tensor<1>) -> Vec<Tensor<2>> {
         let mut gradients = loss.backward();
-        let zero = |leaf: &Tensor<2>| vec![0.0; leaf.dims().iter().product()];
-        self.tensors.iter().map(|leaf| leaf.grad_remove(&mut gradients).map_or_else(|| zero(leaf), values)).collect()
+        let zero = |leaf: &Tensor<2>| Tensor::zeros(leaf.dims(), &leaf.device().inner());
+        self.tensors.iter().map(|leaf| leaf.grad_remove(&mut gradients).unwrap_or_else(|| zero(leaf))).collect()
     }
 
     /// Features of patches, normalised by the statistics of these patches themselves, and those statistics.
@@ -106,12 +134,7 @@ impl Leaves {
     /// # Shapes
     /// - `points`: `n_patches * patch_size` points
     /// - result: `[n_patches, feature_dim]`, one entry per encoder layer
-    pub(crate) fn encode(
-        &self,
-        points: &[[f32; 3]],
-        patch_size: usize,
-        device: &Device,
-    ) -> (Tensor<2>, Vec<LayerStatistics>) {
+    pub(crate) fn encode(&self, points: &[[f32; 3]], patch_size: usize, device: &Device) -> (Tensor<2>, Vec<Moments>) {
         let n_point = self.architecture.encoder_point.len();
         let n_dense = self.architecture.encoder_dense.len();
         let mut statistics = Vec::new();
@@ -123,15 +146,14 @@ impl Leaves {
         }
         let (affine, layer) = self.normalised(n_point - 1, &h);
         statistics.push(layer);
-        let mut f = burn::tensor::activation::relu(maximum_over_points(h, &affine, patch_size));
+        let mut f = burn::tensor::activation::relu(maximum_over_points(h, &affine, patch_size, self.pooling));
         for i in n_point..n_point + n_dense {
             let [weight, scale, shift] = self.encoder_layer(i);
             let x = f.matmul(weight.transpose());
             let mean = x.clone().mean_dim(0);
             let centred = x - mean.clone();
             let variance = centred.clone().square().mean_dim(0);
-            statistics
-                .push(LayerStatistics { mean: values(mean.detach()), variance: values(variance.clone().detach()) });
+            statistics.push(Moments::new(&mean, &variance));
             let factor = scale / (variance + NORM_EPSILON).sqrt();
             f = burn::tensor::activation::relu(centred * factor + shift);
         }
@@ -139,7 +161,7 @@ impl Leaves {
     }
 
     /// Batch norm and the linear layer before it as one affine map, for rows `h` `[n, inputs]`.
-    fn normalised(&self, layer: usize, h: &Tensor<2>) -> (Affine, LayerStatistics) {
+    fn normalised(&self, layer: usize, h: &Tensor<2>) -> (Affine, Moments) {
         let [weight, scale, shift] = self.encoder_layer(layer);
         let n = h.dims()[0] as f64;
         let mean = h.clone().mean_dim(0);
@@ -147,8 +169,7 @@ impl Leaves {
         let covariance = centred.clone().transpose().matmul(centred) / n;
         let variance = (weight.clone().matmul(covariance) * weight.clone()).sum_dim(1).transpose();
         let output_mean = mean.clone().matmul(weight.clone().transpose());
-        let statistics =
-            LayerStatistics { mean: values(output_mean.clone().detach()), variance: values(variance.clone().detach()) };
+        let statistics = Moments::new(&output_mean, &variance);
         let factor = scale / (variance + NORM_EPSILON).sqrt();
         let bias = shift - output_mean * factor.clone();
         (Affine { weight: weight * factor.transpose(), bias }, statistics)
@@ -181,10 +202,14 @@ impl Leaves {
 }
 
 /// The largest value of an affine layer over each patch's points: `[n_patches, outputs]`.
-fn maximum_over_points(h: Tensor<2>, affine: &Affine, patch_size: usize) -> Tensor<2> {
+fn maximum_over_points(h: Tensor<2>, affine: &Affine, patch_size: usize, pooling: Pooling) -> Tensor<2> {
     let [n, inputs] = h.dims();
     let [outputs, _] = affine.weight.dims();
     let patches = n / patch_size;
+    if pooling == Pooling::Points {
+        let product = h.matmul(affine.weight.clone().transpose()).reshape([patches, patch_size, outputs]);
+        return product.max_dim(1).reshape([patches, outputs]) + affine.bias.clone();
+    }
     let rows = winners(&values(h.clone().detach()), &values(affine.weight.clone().detach()), patch_size, inputs);
     let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [patches * outputs]), &h.device());
     let winning = h.select(0, rows).reshape([patches, outputs, inputs]);
@@ -259,6 +284,20 @@ impl Nif {
         let gradient = chain.matmul(self.query.weight.clone());
         Field { distance, gradient }
     }
+}
+
+/// Loss of a batch of so many patches.
+pub(crate) fn batch_loss(
+    leaves: &Leaves,
+    batch: &Batch,
+    patches: usize,
+    encoder_input: EncoderInput,
+    device: &Device,
+) -> Tensor<1> {
+    let (points, count) = batch.encoder_points(patches, encoder_input);
+    let (features, _) = leaves.encode(points, count, device);
+    let pulled = leaves.nif().pull(features, points_tensor(&batch.queries, device));
+    mean_distance(pulled, points_tensor(&batch.targets, device))
 }
 
 /// Mean Euclidean distance between rows.

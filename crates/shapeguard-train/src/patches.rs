@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use shapeguard_core::expert_inputs::extent_and_mean;
 
 use crate::random;
+use crate::training::EncoderInput;
 
 /// A query's deviation is half of sigma in 13 of 20 cases, else sigma (reference value).
 const NEAR_SHARE: f32 = 13.0 / 20.0;
@@ -62,6 +63,17 @@ pub(crate) struct Batch {
     pub(crate) queries: Vec<[f32; 3]>,
     /// The patch point nearest to each query.
     pub(crate) targets: Vec<[f32; 3]>,
+}
+
+impl Batch {
+    /// What the encoder sees of so many patches, and how many points of each patch that are.
+    pub(crate) fn encoder_points(&self, patches: usize, input: EncoderInput) -> (&[[f32; 3]], usize) {
+        let points = match input {
+            EncoderInput::Patch => &self.points,
+            EncoderInput::Targets => &self.targets,
+        };
+        (points, points.len() / patches)
+    }
 }
 
 impl Prepared {

@@ -4,18 +4,22 @@
 //! Nothing but the settings, the data and the number of steps done decides what a step does: a training that was
 //! stopped and resumed ends with the same bytes as one that was not.
 
+use std::borrow::Cow;
+
 use burn::tensor::Device;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use shapeguard_experts::shape::{PointNetNif, ShapeArchitecture};
 
 use crate::TrainError;
-use crate::adam::Adam;
+use crate::adam::{Adam, Rates};
+use crate::device::TrainingDevice;
 use crate::folding::fold;
-use crate::network::{Leaves, mean_distance, points_tensor};
+use crate::network::{Leaves, Moments, batch_loss, values};
 use crate::parameters::Parameters;
 use crate::patches::{Batch, Prepared, TrainingPatch};
 use crate::random;
+use crate::resident::Resident;
 
 /// Steps that the logged loss is smoothed over.
 const SMOOTHING_STEPS: f32 = 100.0;
@@ -174,7 +178,7 @@ impl TrainingData {
     }
 
     /// The batch of one step.
-    fn batch(&self, settings: &TrainingSettings, patches: usize, queries: usize, stream: u64) -> Batch {
+    pub(crate) fn batch(&self, settings: &TrainingSettings, patches: usize, queries: usize, stream: u64) -> Batch {
         let parts: Vec<(Vec<[f32; 3]>, _)> = (0..patches as u64)
             .into_par_iter()
             .map(|slot| {
@@ -217,26 +221,68 @@ pub struct StepReport {
     pub learning_rate: f32,
 }
 
-/// A training under way.
+/// What is learnt in a training, as plain vectors.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Trainer {
-    pub(crate) settings: TrainingSettings,
+pub(crate) struct HostState {
     pub(crate) parameters: Parameters,
     pub(crate) adam: Adam,
+}
+
+impl HostState {
+    /// The start.
+    pub(crate) fn new(settings: &TrainingSettings) -> Self {
+        let parameters = Parameters::new(&settings.architecture, settings.seed);
+        let adam = Adam::new(&parameters);
+        Self { parameters, adam }
+    }
+}
+
+/// Where it is while the training is under way.
+#[derive(Clone, Debug)]
+pub(crate) enum Learnt {
+    OnHost(HostState),
+    OnDevice(Box<Resident>),
+}
+
+/// A training under way.
+#[derive(Clone, Debug)]
+pub struct Trainer {
+    pub(crate) settings: TrainingSettings,
+    pub(crate) learnt: Learnt,
     pub(crate) steps_done: usize,
     pub(crate) smoothed_loss: f32,
 }
 
 impl Trainer {
-    /// A training at its start.
+    /// A training at its start, on the CPU.
     ///
     /// # Errors
     /// If a setting makes no sense.
     pub fn new(settings: TrainingSettings) -> Result<Self, TrainError> {
         settings.check()?;
-        let parameters = Parameters::new(&settings.architecture, settings.seed);
-        let adam = Adam::new(&parameters);
-        Ok(Self { settings, parameters, adam, steps_done: 0, smoothed_loss: 0.0 })
+        let learnt = Learnt::OnHost(HostState::new(&settings));
+        Ok(Self { settings, learnt, steps_done: 0, smoothed_loss: 0.0 })
+    }
+
+    /// The training, to go on on this device.
+    ///
+    /// # Errors
+    /// If the device that it comes from failed.
+    pub fn on(self, device: &TrainingDevice) -> Result<Self, TrainError> {
+        let state = self.host_state()?.into_owned();
+        let learnt = match device.is_cpu() {
+            true => Learnt::OnHost(state),
+            false => Learnt::OnDevice(Box::new(Resident::new(&state, device.tensors(), device.name()))),
+        };
+        Ok(Self { learnt, ..self })
+    }
+
+    /// What is learnt so far.
+    pub(crate) fn host_state(&self) -> Result<Cow<'_, HostState>, TrainError> {
+        match &self.learnt {
+            Learnt::OnHost(state) => Ok(Cow::Borrowed(state)),
+            Learnt::OnDevice(resident) => resident.state().map(Cow::Owned),
+        }
     }
 
     /// What this training was started with.
@@ -261,24 +307,37 @@ impl Trainer {
 
     /// Number of trainable parameters.
     pub fn parameter_count(&self) -> usize {
-        self.parameters.count()
+        match &self.learnt {
+            Learnt::OnHost(state) => state.parameters.count(),
+            Learnt::OnDevice(resident) => resident.count(),
+        }
     }
 
     /// One step of the schedule.
     ///
     /// # Errors
-    /// If the loss is no finite number; the parameters are then those before the step.
+    /// If the loss is no finite number, or the device failed; the parameters are then those before the step.
     pub fn step(&mut self, data: &TrainingData) -> Result<StepReport, TrainError> {
-        let schedule = &self.settings.schedule;
+        let TrainingSettings { schedule, encoder_input, .. } = &self.settings;
         let batch = data.batch(&self.settings, schedule.patches, schedule.queries, self.steps_done as u64);
-        let (loss, gradients) =
-            loss_and_gradients(&self.parameters, &batch, schedule.patches, self.settings.encoder_input);
         let step = self.steps_done + 1;
-        if !loss.is_finite() {
-            return Err(TrainError::Diverged { step, loss });
-        }
         let learning_rate = schedule.learning_rate_at(self.steps_done);
-        self.adam.update(&mut self.parameters, &gradients, step, learning_rate);
+        let rates = Rates::new(step, learning_rate);
+        let finite = |loss: f32| if loss.is_finite() { Ok(()) } else { Err(TrainError::Diverged { step, loss }) };
+        let loss = match &mut self.learnt {
+            Learnt::OnHost(HostState { parameters, adam }) => {
+                let (loss, gradients) = loss_and_gradients(parameters, &batch, schedule.patches, *encoder_input);
+                finite(loss)?;
+                adam.update(parameters, &gradients, rates);
+                loss
+            }
+            Learnt::OnDevice(resident) => {
+                let (loss, stepped) = resident.step(&batch, schedule.patches, *encoder_input, rates)?;
+                finite(loss)?;
+                **resident = stepped;
+                loss
+            }
+        };
         self.steps_done = step;
         let weight = 1.0 / SMOOTHING_STEPS.min(step as f32);
         self.smoothed_loss += weight * (loss - self.smoothed_loss);
@@ -286,10 +345,10 @@ impl Trainer {
     }
 
     /// The expert as it is now, for inference: batch norm with the statistics of many training patches, folded into the
-    /// weights, as is weight norm.
+    /// weights, as is weight norm. Computed on the CPU: it is done once, and takes a large batch.
     ///
     /// # Errors
-    /// If the weights are not finite.
+    /// If the weights are not finite, or the device failed.
     pub fn expert(&self, data: &TrainingData) -> Result<PointNetNif, TrainError> {
         let device = Device::flex();
         let queries = match self.settings.encoder_input {
@@ -297,24 +356,17 @@ impl Trainer {
             EncoderInput::Targets => self.settings.schedule.queries,
         };
         let batch = data.batch(&self.settings, STATISTICS_PATCHES, queries, STATISTICS_STREAM);
-        let leaves = Leaves::new(&self.parameters, &device);
-        let (points, count) = encoder_points(&batch, STATISTICS_PATCHES, self.settings.encoder_input);
+        let state = self.host_state()?;
+        let leaves = Leaves::new(&state.parameters, &device);
+        let (points, count) = batch.encoder_points(STATISTICS_PATCHES, self.settings.encoder_input);
         let (_, statistics) = leaves.encode(points, count, &device);
-        fold(&self.parameters, &statistics)
+        let statistics: Vec<_> = statistics.into_iter().map(Moments::read).collect();
+        fold(&state.parameters, &statistics)
     }
 }
 
-/// What the encoder sees of a batch, and how many points of each patch that are.
-fn encoder_points(batch: &Batch, patches: usize, input: EncoderInput) -> (&[[f32; 3]], usize) {
-    let points = match input {
-        EncoderInput::Patch => &batch.points,
-        EncoderInput::Targets => &batch.targets,
-    };
-    (points, points.len() / patches)
-}
-
-/// Loss of a batch and the gradient of each parameter.
-fn loss_and_gradients(
+/// Loss of a batch and the gradient of each parameter, on the CPU.
+pub(crate) fn loss_and_gradients(
     parameters: &Parameters,
     batch: &Batch,
     patches: usize,
@@ -322,13 +374,9 @@ fn loss_and_gradients(
 ) -> (f32, Vec<Vec<f32>>) {
     let device = Device::flex().autodiff();
     let leaves = Leaves::new(parameters, &device);
-    let (points, count) = encoder_points(batch, patches, encoder_input);
-    let (features, _) = leaves.encode(points, count, &device);
-    let queries = points_tensor(&batch.queries, &device);
-    let pulled = leaves.nif().pull(features, queries);
-    let loss = mean_distance(pulled, points_tensor(&batch.targets, &device));
+    let loss = batch_loss(&leaves, batch, patches, encoder_input, &device);
     let value = loss.clone().detach().into_scalar::<f32>();
-    (value, leaves.gradients(&loss))
+    (value, leaves.gradients(&loss).into_iter().map(values).collect())
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use shapeguard_core::settings::Settings;
 use shapeguard_data::{Dataset, SampleEntry, atomic_write};
 use shapeguard_experts::shape::{PointNetNif, ShapeArchitecture, WeightPrecision};
 use shapeguard_reproduction::study::ReadScan;
-use shapeguard_train::{EncoderInput, Schedule, Trainer, TrainingData, TrainingSettings};
+use shapeguard_train::{EncoderInput, Schedule, Trainer, TrainingData, TrainingDevice, TrainingSettings};
 
 use super::say;
 use crate::output::counted;
@@ -44,6 +44,7 @@ pub(super) struct Plan {
     pub(super) seed: u64,
     /// As in the published implementation.
     pub(super) encoder_sees_targets: bool,
+    pub(super) device: TrainingDevice,
     /// Train again where the folder has another expert.
     pub(super) force: bool,
 }
@@ -90,7 +91,8 @@ impl Plan {
             );
             trainer = Trainer::new(wanted)?;
         }
-        announce(&trainer, &data, bars)?;
+        let mut trainer = trainer.on(&self.device)?;
+        announce(&trainer, self.device.is_cpu(), &data, bars)?;
         train(&mut trainer, &data, Some(&checkpoint), Duration::from_secs_f64(60.0 * CHECKPOINT_MINUTES), None, bars)?;
         let description = format!(
             "trained here (up to {SCANS_PER_CATEGORY} scans of each category, {} in all; {}, loss {:.4})",
@@ -164,12 +166,16 @@ impl Plan {
 }
 
 /// Says how long the training will take: a step of a copy is timed.
-fn announce(trainer: &Trainer, data: &TrainingData, bars: &Bars) -> Result<()> {
+fn announce(trainer: &Trainer, is_cpu: bool, data: &TrainingData, bars: &Bars) -> Result<()> {
     let steps = trainer.settings().schedule.steps.saturating_sub(trainer.steps_done());
     if steps == 0 {
         return Ok(());
     }
     let mut copy = trainer.clone();
+    if !is_cpu {
+        // The first step compiles the device's kernels.
+        copy.step(data)?;
+    }
     let start = Instant::now();
     copy.step(data)?;
     let seconds = start.elapsed().as_secs_f64() * steps as f64;

@@ -44,7 +44,7 @@ fn one_thread_and_many_give_the_same_expert() {
             for _ in 0..8 {
                 trainer.step(&data).unwrap();
             }
-            trainer
+            trainer.host_state().unwrap().into_owned()
         })
     };
     assert_eq!(run(1), run(4));
@@ -54,8 +54,8 @@ fn one_thread_and_many_give_the_same_expert() {
 fn the_encoder_sees_the_patch_or_as_the_reference_has_it_the_targets() {
     let data = surfaces();
     let batch = data.batch(&tiny(), 8, 32, 0);
-    assert_eq!(encoder_points(&batch, 8, EncoderInput::Patch), (&batch.points[..], 200));
-    assert_eq!(encoder_points(&batch, 8, EncoderInput::Targets), (&batch.targets[..], 32));
+    assert_eq!(batch.encoder_points(8, EncoderInput::Patch), (&batch.points[..], 200));
+    assert_eq!(batch.encoder_points(8, EncoderInput::Targets), (&batch.targets[..], 32));
     // 32 queries of 200 points: some of their targets are the same point.
     let mut distinct: Vec<_> = batch.targets[..32].iter().map(|p| p.map(f32::to_bits)).collect();
     distinct.sort_unstable();
@@ -64,7 +64,7 @@ fn the_encoder_sees_the_patch_or_as_the_reference_has_it_the_targets() {
     let after_a_step = |encoder_input| {
         let mut trainer = Trainer::new(TrainingSettings { encoder_input, ..tiny() }).unwrap();
         trainer.step(&data).unwrap();
-        (trainer.expert(&data).unwrap().tensors(), trainer)
+        (trainer.expert(&data).unwrap().tensors(), trainer.host_state().unwrap().into_owned())
     };
     let (patch, targets) = (after_a_step(EncoderInput::Patch), after_a_step(EncoderInput::Targets));
     assert_ne!(patch.1.parameters, targets.1.parameters, "both training and the statistics differ");
