@@ -39,12 +39,20 @@ struct Exception {
     reason: &'static str,
 }
 
-const EXCEPTIONS: &[Exception] = &[Exception {
-    name: "colored",
-    declares: Some("MPL-2.0"),
-    reason: "burn-tensor needs it, so it is linked with the feature `train` only; the licence covers its own files, \
-             which are used unchanged",
-}];
+const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        name: "buildid",
+        declares: Some("MPL-2.0"),
+        reason: "burn's GPU backend needs it, so it is linked with the feature `train-gpu` only; the licence covers its own \
+                 files, which are used unchanged",
+    },
+    Exception {
+        name: "colored",
+        declares: Some("MPL-2.0"),
+        reason: "burn-tensor needs it, so it is linked with the feature `train` only; the licence covers its own files, \
+                 which are used unchanged",
+    },
+];
 
 /// `MIT/Apache-2.0` is how older manifests say OR. Everything else is read strictly.
 const MODE: ParseMode = ParseMode { allow_slash_as_or_operator: true, ..ParseMode::STRICT };
