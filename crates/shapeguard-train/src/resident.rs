@@ -1,6 +1,6 @@
 //! A training whose state stays on a device: in a step, the batch goes there and the loss comes back, and nothing else.
 //!
-//! Differences from a training on the CPU, which agree up to rounding (`tests`, and `tests/device.rs` on a GPU):
+//! Differences from a training on the CPU, which agree up to rounding (`tests`, and `tests/on_gpu.rs` on a GPU):
 //! - parameters and Adam's moments are one long vector each, so that Adam takes a dozen operations and not a dozen for
 //!   each of some fifty tensors, most of which are too small to fill a GPU;
 //! - the maximum over a patch's points is differentiated by the framework ([`Pooling::Points`]).
