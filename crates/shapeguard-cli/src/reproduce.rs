@@ -343,7 +343,7 @@ impl ReproduceArgs {
             steps: self.training_steps,
             seed: self.seed,
             encoder_sees_targets: self.reference_quirks,
-            device: self.device.open_for_training()?,
+            device: &self.device,
             force: self.force,
         };
         plan.expert(datasets, settings, read, out, bars)

@@ -24,14 +24,11 @@ impl TrainingDeviceOption {
 }
 
 impl DeviceOption {
-    /// The device for a training that is part of other work. Where this program trains on no GPU it is the CPU, which is said.
+    /// The device for a training that is part of other work.
     ///
     /// # Errors
-    /// If a GPU is asked for and there is none.
+    /// As [`TrainingDeviceOption::open`].
     pub fn open_for_training(&self) -> Result<TrainingDevice> {
-        if self.device != DeviceName::Cpu && !cfg!(feature = "train-gpu") {
-            return Ok(cpu("this program was built without training on GPUs, which the feature `train-gpu` adds"));
-        }
         self.device.open_for_training()
     }
 }
@@ -71,7 +68,7 @@ impl DeviceName {
             Self::Cpu => Ok(TrainingDevice::cpu()),
             Self::Auto => Ok(cpu("this program was built without training on GPUs")),
             Self::Gpu(name) => anyhow::bail!(
-                "--device {name}: this program was built without training on GPUs; in a checkout of the source run\n  cargo run --release --features train-gpu -- train-expert --device {name}"
+                "--device {name}: this program was built without training on GPUs; build it in a checkout of the source with\n  cargo build --release --features train-gpu"
             ),
         }
     }

@@ -19,9 +19,10 @@ use shapeguard_core::settings::Settings;
 use shapeguard_data::{Dataset, SampleEntry, atomic_write};
 use shapeguard_experts::shape::{PointNetNif, ShapeArchitecture, WeightPrecision};
 use shapeguard_reproduction::study::ReadScan;
-use shapeguard_train::{EncoderInput, Schedule, Trainer, TrainingData, TrainingDevice, TrainingSettings};
+use shapeguard_train::{EncoderInput, Schedule, Trainer, TrainingData, TrainingSettings};
 
 use super::say;
+use crate::device::DeviceOption;
 use crate::output::counted;
 use crate::progress::Bars;
 use crate::train_expert::{patches_of, train};
@@ -38,18 +39,19 @@ const WEIGHTS: &str = "shape-expert.safetensors";
 const CHECKPOINT: &str = "shape-expert.checkpoint";
 
 /// How the expert is trained.
-pub(super) struct Plan {
+pub(super) struct Plan<'a> {
     /// Instead of the published 600 epochs.
     pub(super) steps: Option<usize>,
     pub(super) seed: u64,
     /// As in the published implementation.
     pub(super) encoder_sees_targets: bool,
-    pub(super) device: TrainingDevice,
+    /// Where; opened if there is something to train.
+    pub(super) device: &'a DeviceOption,
     /// Train again where the folder has another expert.
     pub(super) force: bool,
 }
 
-impl Plan {
+impl Plan<'_> {
     /// Trains the expert, goes on with an interrupted training, or takes the finished one that the folder has. The file, and
     /// what to call it.
     pub(super) fn expert(
@@ -77,6 +79,7 @@ impl Plan {
                 weights.display()
             );
         }
+        let device = self.device.open_for_training()?;
         let data = self.data(&chosen, settings, read, bars)?;
         let wanted = self.training_settings(data.counts().0);
         let mut trainer = match checkpoint.is_file() {
@@ -91,8 +94,8 @@ impl Plan {
             );
             trainer = Trainer::new(wanted)?;
         }
-        let mut trainer = trainer.on(&self.device)?;
-        announce(&trainer, self.device.is_cpu(), &data, bars)?;
+        let mut trainer = trainer.on(&device)?;
+        announce(&trainer, device.is_cpu(), &data, bars)?;
         train(&mut trainer, &data, Some(&checkpoint), Duration::from_secs_f64(60.0 * CHECKPOINT_MINUTES), None, bars)?;
         let description = format!(
             "trained here (up to {SCANS_PER_CATEGORY} scans of each category, {} in all; {}, loss {:.4})",

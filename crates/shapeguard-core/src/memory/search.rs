@@ -10,7 +10,7 @@
 
 mod products;
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::cmp::Ordering;
 use std::ops::RangeInclusive;
 
@@ -19,22 +19,21 @@ use rayon::prelude::*;
 use crate::matrix::{Matrix, dot};
 use crate::seams::{BankSearch, Neighbour};
 
-/// Bank rows after which candidates are thinned out.
+/// Bank rows after which candidates are thinned out; 128 values of each take half of a core's second-level cache.
 const BANK_BLOCK: usize = 512;
-/// The sample has one of so many rows, and how many it has at least and at most (measured for 7,000 to 90,000 rows: fewer leave more
-/// candidates, more cost more than they save).
+/// The sample has one of so many rows, so that it costs little beside the bank, within the bounds below: fewer leave more candidates.
 const SAMPLED_ONE_OF: usize = 64;
-/// See [`SAMPLED_ONE_OF`].
+/// Rows of the sample, at least and at most (measured: of 7,000 rows, 256 are better than 512).
 const SAMPLE_ROWS: RangeInclusive<usize> = 256..=2048;
 /// Most bank rows of one task, and how many tasks there are at least for large banks: fixed, so that the number of threads changes nothing.
 const TASK_ROWS: usize = 32 * BANK_BLOCK;
 /// See [`TASK_ROWS`].
 const TASKS: usize = 8;
-/// Rows of the sample of one task.
+/// Rows of the sample of one task, so that the smallest sample makes four.
 const SAMPLE_BLOCK: usize = 64;
 /// Queries whose candidates are held at a time; bounds memory (about 40 MB for a bank of 200,000 rows and k = 10).
 const QUERIES_IN_FLIGHT: usize = 1024;
-/// Candidates are thinned out once there are so many times `k`.
+/// Candidates are thinned out once there are so many times `k`: seldom enough that it costs little.
 const MANY: usize = 4;
 
 /// Exact search by blocked matrix products.
@@ -109,7 +108,7 @@ pub fn product_error(width: usize, query_norm: f32, largest_norm: f32) -> f32 {
 /// Consecutive rows of the search, side by side in memory.
 struct BankBlock<'a> {
     first: usize,
-    rows: std::borrow::Cow<'a, [f32]>,
+    rows: Cow<'a, [f32]>,
     half_norms: Vec<f32>,
     largest_norm: f32,
 }
@@ -119,19 +118,19 @@ impl<'a> BankBlock<'a> {
         let width = bank.cols();
         let in_place = |start: usize| &bank.as_slice()[start * width..(start + end - first) * width];
         let rows = match allowed {
-            None => std::borrow::Cow::Borrowed(in_place(first)),
+            None => Cow::Borrowed(in_place(first)),
             Some(allowed) => {
                 let wanted = &allowed[first..end];
                 debug_assert!(wanted.windows(2).all(|pair| pair[0] < pair[1]), "allowed rows must be ascending");
                 let start = wanted[0] as usize;
                 if wanted[wanted.len() - 1] as usize - start + 1 == wanted.len() {
-                    std::borrow::Cow::Borrowed(in_place(start))
+                    Cow::Borrowed(in_place(start))
                 } else {
                     let mut gathered = Vec::with_capacity(wanted.len() * width);
                     for row in wanted {
                         gathered.extend_from_slice(bank.row(*row as usize));
                     }
-                    std::borrow::Cow::Owned(gathered)
+                    Cow::Owned(gathered)
                 }
             }
         };

@@ -86,14 +86,27 @@ impl WithSimd for Seek<'_> {
             for pair in (0..registers).step_by(2) {
                 let first_lanes = [pair * S::F32_LANES, (pair + 1) * S::F32_LANES];
                 let values = first_lanes.map(|lane| &queries.values[lane / LANES * width..][..width]);
-                let limits = &limits.as_flattened()[first_lanes[0]..][..2 * S::F32_LANES];
+                let limits = Limits::new(&limits.as_flattened()[first_lanes[0]..][..2 * S::F32_LANES]);
                 for (first, half_norms) in (0..).step_by(ROWS).zip(half_norms.chunks(ROWS)) {
                     let row = |i: usize| &padded[(first + i) * stride..][..width];
                     let sums = products(simd, std::array::from_fn(row), values, first_lanes[0]);
-                    compare(simd, &sums, half_norms, limits, first_row + first, first_lanes[0], hits);
+                    compare(simd, &sums, half_norms, &limits, first_row + first, first_lanes[0], hits);
                 }
             }
         }
+    }
+}
+
+/// What values of two registers of queries may not exceed.
+struct Limits<'a> {
+    values: &'a [f32],
+    /// One is infinite: then what is no number is wanted, too, and no comparison finds it.
+    are_open: bool,
+}
+
+impl<'a> Limits<'a> {
+    fn new(values: &'a [f32]) -> Self {
+        Self { values, are_open: values.contains(&f32::INFINITY) }
     }
 }
 
@@ -115,24 +128,19 @@ fn products<S: Simd>(
     let second = (first + 1) % (LANES / S::F32_LANES);
     for ((x, y), (((((r0, r1), r2), r3), r4), r5)) in x.iter().zip(y).zip(rows) {
         let (x, y) = (S::as_simd_f32s(x).0[first], S::as_simd_f32s(y).0[second]);
-        let r = simd.splat_f32s(*r0);
-        a0 = simd.mul_add_e_f32s(r, x, a0);
-        a1 = simd.mul_add_e_f32s(r, y, a1);
-        let r = simd.splat_f32s(*r1);
-        b0 = simd.mul_add_e_f32s(r, x, b0);
-        b1 = simd.mul_add_e_f32s(r, y, b1);
-        let r = simd.splat_f32s(*r2);
-        c0 = simd.mul_add_e_f32s(r, x, c0);
-        c1 = simd.mul_add_e_f32s(r, y, c1);
-        let r = simd.splat_f32s(*r3);
-        d0 = simd.mul_add_e_f32s(r, x, d0);
-        d1 = simd.mul_add_e_f32s(r, y, d1);
-        let r = simd.splat_f32s(*r4);
-        e0 = simd.mul_add_e_f32s(r, x, e0);
-        e1 = simd.mul_add_e_f32s(r, y, e1);
-        let r = simd.splat_f32s(*r5);
-        f0 = simd.mul_add_e_f32s(r, x, f0);
-        f1 = simd.mul_add_e_f32s(r, y, f1);
+        macro_rules! add {
+            ($row:ident to $a:ident, $b:ident) => {
+                let row = simd.splat_f32s(*$row);
+                $a = simd.mul_add_e_f32s(row, x, $a);
+                $b = simd.mul_add_e_f32s(row, y, $b);
+            };
+        }
+        add!(r0 to a0, a1);
+        add!(r1 to b0, b1);
+        add!(r2 to c0, c1);
+        add!(r3 to d0, d1);
+        add!(r4 to e0, e1);
+        add!(r5 to f0, f1);
     }
     [[a0, a1], [b0, b1], [c0, c1], [d0, d1], [e0, e1], [f0, f1]]
 }
@@ -143,20 +151,18 @@ fn compare<S: Simd>(
     simd: S,
     products: &[[S::f32s; 2]; ROWS],
     half_norms: &[f32],
-    limits: &[f32],
+    limits: &Limits,
     first_row: usize,
     first_query: usize,
     hits: &mut Vec<Hit>,
 ) {
-    let (limit, _) = S::as_simd_f32s(limits);
-    // Then what is no number is wanted, too, and no comparison finds it.
-    let all_are_wanted = limits.contains(&f32::INFINITY);
+    let (limit, _) = S::as_simd_f32s(limits.values);
     for (row, (products, half_norm)) in (first_row..).zip(products.iter().zip(half_norms)) {
         let half_norm = simd.splat_f32s(*half_norm);
         for (register, product) in products.iter().enumerate() {
             let value = simd.sub_f32s(half_norm, *product);
             let is_hit = simd.less_than_or_equal_f32s(value, limit[register]);
-            if !all_are_wanted && simd.first_true_m32s(is_hit) == S::F32_LANES {
+            if !limits.are_open && simd.first_true_m32s(is_hit) == S::F32_LANES {
                 continue;
             }
             let first = register * S::F32_LANES;
@@ -164,7 +170,7 @@ fn compare<S: Simd>(
             S::as_mut_simd_f32s(&mut values).0[0] = value;
             // Without a branch for each: which lane it is cannot be predicted.
             let (mut found, mut count) = ([Hit::default(); LANES], 0);
-            for (lane, (value, limit)) in values.iter().zip(&limits[first..][..S::F32_LANES]).enumerate() {
+            for (lane, (value, limit)) in values.iter().zip(&limits.values[first..][..S::F32_LANES]).enumerate() {
                 // What is no number is as far away as can be, and shows as such in the exact distance.
                 let value = value.min(f32::INFINITY);
                 found[count] = Hit { query: (first_query + first + lane) as u32, row: row as u32, value };
