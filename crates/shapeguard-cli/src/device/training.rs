@@ -73,3 +73,16 @@ impl DeviceName {
         }
     }
 }
+
+#[cfg(all(test, not(feature = "train-gpu")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_training_that_is_part_of_other_work_is_refused_too() {
+        let device = |text: &str| DeviceOption { device: text.parse().unwrap() };
+        let error = device("gpu").open_for_training().unwrap_err().to_string();
+        assert!(error.contains("--device gpu: ") && error.contains("--features train-gpu"), "{error}");
+        assert!(device("auto").open_for_training().unwrap().is_cpu());
+    }
+}
