@@ -1,26 +1,30 @@
 //! Farthest point sampling: each next point is the one farthest from all points chosen so far (paper section 3.1;
 //! Eldar et al. 1997). Ties go to the smaller index; no point is chosen twice while
 //! there are others.
+//!
+//! A cell of points is left alone while the chosen point is farther from it than the cell's farthest point from those chosen before: none of its distances can change
+//! then (as the buckets in Han et al. 2023, "QuickFPS").
 
-use super::Coordinates;
+use super::cells::PointCells;
 
 /// Squared distance of a chosen point: below every real one, so that duplicates of it are preferred to itself.
 const CHOSEN: f32 = -1.0;
-/// Lanes of the running maximum; any number gives the same maximum, this one fills the vector registers.
-const LANES: usize = 16;
 
 /// The state of a farthest point sampling.
 pub struct FarthestPoints<'a> {
-    coordinates: &'a Coordinates,
+    cells: &'a PointCells,
     start: u32,
-    /// Squared distance of each point from the nearest chosen one.
+    /// Squared distance of each point from the nearest chosen one, in the order of the cells.
     squared: Vec<f32>,
+    /// The largest of them in each cell.
+    farthest: Vec<f32>,
 }
 
 impl<'a> FarthestPoints<'a> {
     /// Begins with the point `start`.
-    pub fn start(coordinates: &'a Coordinates, start: u32) -> Self {
-        let mut farthest = Self { coordinates, start, squared: vec![f32::INFINITY; coordinates.len()] };
+    pub fn start(cells: &'a PointCells, start: u32) -> Self {
+        let squared = vec![f32::INFINITY; cells.len()];
+        let mut farthest = Self { cells, start, squared, farthest: vec![f32::INFINITY; cells.cell_count()] };
         farthest.choose(start);
         farthest
     }
@@ -36,37 +40,46 @@ impl<'a> FarthestPoints<'a> {
     /// If there are no points.
     #[allow(clippy::should_implement_trait)] // It never ends: the caller knows how many points it wants.
     pub fn next(&mut self) -> u32 {
-        let farthest = self.maximum();
-        let point = self.squared.iter().position(|d| *d == farthest).unwrap_or(0) as u32;
+        let farthest = self.farthest.iter().copied().fold(CHOSEN, f32::max);
+        let cells = (0..self.farthest.len()).filter(|cell| self.farthest[*cell] == farthest);
+        let first_of_each = cells.filter_map(|cell| {
+            let places = self.cells.places_of(cell);
+            let mut points = self.cells.points_at(places.clone()).iter().zip(&self.squared[places]);
+            points.find(|(_, squared)| **squared == farthest).map(|(point, _)| *point)
+        });
+        let point = first_of_each.min().unwrap_or(0);
         self.choose(point);
         point
     }
 
     /// Chooses the point farthest from all chosen ones among those that `may_be_chosen`; `None` if there is none.
     pub fn next_among(&mut self, may_be_chosen: impl Fn(u32) -> bool) -> Option<u32> {
-        let candidates = (0u32..).zip(&self.squared).filter(|(point, d)| **d != CHOSEN && may_be_chosen(*point));
-        // The first among equals: a later one replaces it only if it is farther.
-        let farthest = candidates.reduce(|best, next| if next.1 > best.1 { next } else { best });
-        let point = farthest?.0;
+        let points = self.cells.points_at(0..self.cells.len()).iter().zip(&self.squared);
+        let candidates = points.filter(|(point, d)| **d != CHOSEN && may_be_chosen(**point));
+        let is_preferred = |new: (&u32, &f32), old: (&u32, &f32)| new.1 > old.1 || (new.1 == old.1 && new.0 < old.0);
+        let point = *candidates.reduce(|best, next| if is_preferred(next, best) { next } else { best })?.0;
         self.choose(point);
         Some(point)
     }
 
     fn choose(&mut self, point: u32) {
-        for (nearest, squared) in self.squared.iter_mut().zip(self.coordinates.squared_distances(point)) {
-            *nearest = if squared < *nearest { squared } else { *nearest };
-        }
-        self.squared[point as usize] = CHOSEN;
-    }
-
-    fn maximum(&self) -> f32 {
-        let (chunks, rest) = self.squared.as_chunks::<LANES>();
-        let mut lanes = [CHOSEN; LANES];
-        for chunk in chunks {
-            for (lane, d) in lanes.iter_mut().zip(chunk) {
-                *lane = if *d > *lane { *d } else { *lane };
+        for (cell, nearest) in self.cells.squared_distances_of_cells(point).enumerate() {
+            if nearest < self.farthest[cell] {
+                let places = self.cells.places_of(cell);
+                let new = self.cells.squared_distances(places.clone(), point);
+                for (old, new) in self.squared[places].iter_mut().zip(new) {
+                    *old = if new < *old { new } else { *old };
+                }
+                self.farthest[cell] = self.farthest_in(cell);
             }
         }
-        lanes.iter().chain(rest).copied().fold(CHOSEN, f32::max)
+        let place = self.cells.place_of(point);
+        self.squared[place] = CHOSEN;
+        let cell = self.cells.cell_of(place);
+        self.farthest[cell] = self.farthest_in(cell);
+    }
+
+    fn farthest_in(&self, cell: usize) -> f32 {
+        self.squared[self.cells.places_of(cell)].iter().copied().fold(CHOSEN, |a, b| if b > a { b } else { a })
     }
 }

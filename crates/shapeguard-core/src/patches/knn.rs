@@ -1,21 +1,17 @@
-//! The nearest points of a centre, by brute force: 7,500 points are too few for a tree to pay (docs/method.md,
-//! "Patches"). Exact; ties go to the smaller index.
+//! The nearest points of a centre (docs/method.md, "Patches"): of those in the cells within a radius that holds enough of them. Exact; ties go to
+//! the smaller index.
 
-use super::Coordinates;
+use super::cells::PointCells;
 
-/// Every how many points one is looked at to guess a radius that holds the neighbours.
-const GUESS_STRIDE: usize = 8;
-/// Share of `k` by which the guess aims too far: too near costs a full selection, too far a longer sort.
-const GUESS_MARGIN: f64 = 0.3;
+/// By how much the squared radius exceeds that of the centre before: a little too far costs less than to look again.
+const MARGIN: f32 = 1.3;
+/// By how much the squared radius grows where it held too few points.
+const GROWTH: f32 = 2.0;
 
-/// Squared distance of the centre from itself: below that of points that coincide with it.
-const CENTRE: f32 = -1.0;
-
-/// Buffers reused from centre to centre.
+/// Buffers reused from centre to centre, and what the last one had for a radius.
 #[derive(Default)]
 pub struct Scratch {
-    squared: Vec<f32>,
-    sparse: Vec<f32>,
+    squared_radius: Option<f32>,
     keys: Vec<u64>,
 }
 
@@ -23,44 +19,40 @@ pub struct Scratch {
 ///
 /// # Panics
 /// If there are fewer than `k` points: a bug of the caller.
-pub fn nearest(coordinates: &Coordinates, centre: u32, k: usize, scratch: &mut Scratch) -> Vec<u32> {
-    let Scratch { squared, sparse, keys } = scratch;
-    squared.clear();
-    squared.extend(coordinates.squared_distances(centre));
-    assert!((1..=squared.len()).contains(&k), "{k} neighbours of {} points", squared.len());
-    squared[centre as usize] = CENTRE;
-
-    let radius = guessed_radius(squared, k, sparse);
-    keys.clear();
-    keys.extend(keys_within(squared, radius));
-    if keys.len() < k {
-        keys.clear();
-        keys.extend(keys_within(squared, f32::INFINITY));
+pub fn nearest(cells: &PointCells, centre: u32, k: usize, scratch: &mut Scratch) -> Vec<u32> {
+    assert!((1..=cells.len()).contains(&k), "{k} neighbours of {} points", cells.len());
+    let Scratch { squared_radius, keys } = scratch;
+    let mut radius = MARGIN * squared_radius.unwrap_or_else(|| cells.squared_radius_of(k));
+    collect_keys_within(cells, centre, radius, keys);
+    while keys.len() < k {
+        radius *= GROWTH;
+        collect_keys_within(cells, centre, radius, keys);
     }
     if keys.len() > k {
         keys.select_nth_unstable(k - 1);
         keys.truncate(k);
     }
     keys.sort_unstable();
+    // Coinciding points have none, and it must be able to grow.
+    *squared_radius = Some(squared_distance_of(keys[k - 1]).max(f32::MIN_POSITIVE));
     keys.iter().map(|key| *key as u32).collect()
 }
 
-/// A squared radius that probably holds a little more than `k` points, from a regular sample of the points.
-fn guessed_radius(squared: &[f32], k: usize, sparse: &mut Vec<f32>) -> f32 {
-    sparse.clear();
-    sparse.extend(squared.iter().step_by(GUESS_STRIDE));
-    let rank = (k as f64 * (1.0 + GUESS_MARGIN) / GUESS_STRIDE as f64) as usize;
-    if rank >= sparse.len() {
-        return f32::INFINITY;
+/// Collects the keys of the points within a squared radius. Keys sort by distance, then by index: the bits of floats that are not negative sort
+/// like the floats. The centre has rank 0, all others at least 1.
+fn collect_keys_within(cells: &PointCells, centre: u32, radius: f32, keys: &mut Vec<u64>) {
+    keys.clear();
+    let near = cells.squared_distances_of_cells(centre).enumerate().filter(|(_, nearest)| *nearest <= radius);
+    for (cell, _) in near {
+        let places = cells.places_of(cell);
+        let points = cells.points_at(places.clone()).iter().zip(cells.squared_distances(places, centre));
+        keys.extend(points.filter(|(_, squared)| *squared <= radius).map(|(point, squared)| {
+            let rank = if *point == centre { 0 } else { u64::from(squared.to_bits()) + 1 };
+            rank << 32 | u64::from(*point)
+        }));
     }
-    *sparse.select_nth_unstable_by(rank, f32::total_cmp).1
 }
 
-/// Keys that sort by distance, then by index: the bits of floats that are not negative sort like the floats. The centre
-/// has rank 0, all others at least 1.
-fn keys_within(squared: &[f32], radius: f32) -> impl Iterator<Item = u64> {
-    (0u64..).zip(squared).filter(move |(_, d)| **d <= radius).map(|(index, d)| {
-        let rank = if *d == CENTRE { 0 } else { u64::from(d.to_bits()) + 1 };
-        (rank << 32) | index
-    })
+fn squared_distance_of(key: u64) -> f32 {
+    f32::from_bits((key >> 32).saturating_sub(1) as u32)
 }

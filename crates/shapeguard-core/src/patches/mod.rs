@@ -4,6 +4,7 @@
 //! Differences from the reference: farthest point sampling starts at the point nearest the centroid instead of at a
 //! random one, and centres are added until every point is covered (setting `full_coverage`).
 
+mod cells;
 pub mod fps;
 pub mod knn;
 
@@ -11,6 +12,7 @@ use rayon::prelude::*;
 
 use crate::resample::Sample;
 use crate::settings::PatchSettings;
+pub use cells::PointCells;
 use fps::FarthestPoints;
 
 /// Why a sample has no patches.
@@ -104,18 +106,18 @@ pub fn extract_patches(sample: &Sample, settings: &PatchSettings) -> Result<Patc
         return Err(PatchError::TooFewPoints { side: sample.side(), found: pixels.len(), needed: k });
     }
     let positions = scaled_by_x_extent(cloud.bounds_m(), &points_m)?;
-    let coordinates = Coordinates::new(&positions);
+    let cells = PointCells::new(&positions);
 
-    let mut farthest = FarthestPoints::start(&coordinates, nearest_to_centroid(&positions));
+    let mut farthest = FarthestPoints::start(&cells, nearest_to_centroid(&positions));
     let mut centres = vec![farthest.start_point()];
     for _ in 1..centre_count(positions.len(), settings) {
         centres.push(farthest.next());
     }
     let mut patches: Vec<Patch> = centres
         .par_iter()
-        .map_init(knn::Scratch::default, |scratch, centre| patch(&coordinates, *centre, k, scratch))
+        .map_init(knn::Scratch::default, |scratch, centre| patch(&cells, *centre, k, scratch))
         .collect();
-    let added_centres = if settings.full_coverage { cover(&coordinates, &mut farthest, &mut patches, k) } else { 0 };
+    let added_centres = if settings.full_coverage { cover(&cells, &mut farthest, &mut patches, k) } else { 0 };
     if patches.iter().any(|p| p.members.iter().all(|m| positions[*m as usize] == positions[p.centre as usize])) {
         return Err(PatchError::NoPatchExtent { points: k });
     }
@@ -149,53 +151,24 @@ fn nearest_to_centroid(positions: &[[f32; 3]]) -> u32 {
     nearest.map_or(0, |(index, _)| index)
 }
 
-fn patch(coordinates: &Coordinates, centre: u32, k: usize, scratch: &mut knn::Scratch) -> Patch {
-    Patch { centre, members: knn::nearest(coordinates, centre, k, scratch) }
+fn patch(cells: &PointCells, centre: u32, k: usize, scratch: &mut knn::Scratch) -> Patch {
+    Patch { centre, members: knn::nearest(cells, centre, k, scratch) }
 }
 
 /// Adds patches at the uncovered point farthest from all centres until every point is in a patch.
-fn cover(coordinates: &Coordinates, farthest: &mut FarthestPoints, patches: &mut Vec<Patch>, k: usize) -> usize {
-    let mut covered = vec![false; coordinates.len()];
+fn cover(cells: &PointCells, farthest: &mut FarthestPoints, patches: &mut Vec<Patch>, k: usize) -> usize {
+    let mut covered = vec![false; cells.len()];
     for patch in patches.iter() {
         patch.members.iter().for_each(|m| covered[*m as usize] = true);
     }
     let mut scratch = knn::Scratch::default();
     let before = patches.len();
     while let Some(centre) = farthest.next_among(|point| !covered[point as usize]) {
-        let patch = patch(coordinates, centre, k, &mut scratch);
+        let patch = patch(cells, centre, k, &mut scratch);
         patch.members.iter().for_each(|m| covered[*m as usize] = true);
         patches.push(patch);
     }
     patches.len() - before
-}
-
-/// Positions by axis, so that distances to one point are computed many at a time.
-pub struct Coordinates {
-    x: Vec<f32>,
-    y: Vec<f32>,
-    z: Vec<f32>,
-}
-
-impl Coordinates {
-    /// Rearranges positions.
-    pub fn new(positions: &[[f32; 3]]) -> Self {
-        let axis = |a: usize| positions.iter().map(|p| p[a]).collect();
-        Self { x: axis(0), y: axis(1), z: axis(2) }
-    }
-
-    fn len(&self) -> usize {
-        self.x.len()
-    }
-
-    /// Squared distances of all points from one, in order.
-    fn squared_distances(&self, point: u32) -> impl Iterator<Item = f32> {
-        let i = point as usize;
-        let (px, py, pz) = (self.x[i], self.y[i], self.z[i]);
-        self.x.iter().zip(&self.y).zip(&self.z).map(move |((x, y), z)| {
-            let (dx, dy, dz) = (x - px, y - py, z - pz);
-            dx * dx + dy * dy + dz * dz
-        })
-    }
 }
 
 #[cfg(test)]

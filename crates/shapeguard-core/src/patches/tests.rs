@@ -173,8 +173,8 @@ proptest! {
         lattice in prop::collection::vec([0u8..6, 0u8..6, 0u8..6], 2..120),
     ) {
         let positions: Vec<[f32; 3]> = lattice.iter().map(|p| p.map(f32::from)).collect();
-        let coordinates = Coordinates::new(&positions);
-        let mut farthest = FarthestPoints::start(&coordinates, 0);
+        let cells = PointCells::new(&positions);
+        let mut farthest = FarthestPoints::start(&cells, 0);
         let mut chosen = vec![0u32];
         let mut spreads = Vec::new();
         for _ in 1..positions.len() {
@@ -198,7 +198,7 @@ proptest! {
     ) {
         let positions: Vec<[f32; 3]> = lattice.iter().map(|p| p.map(f32::from)).collect();
         let (k, centre) = (k.min(positions.len()), centre % positions.len() as u32);
-        let found = knn::nearest(&Coordinates::new(&positions), centre, k, &mut knn::Scratch::default());
+        let found = knn::nearest(&PointCells::new(&positions), centre, k, &mut knn::Scratch::default());
         prop_assert_eq!(found, slow_nearest(&positions, centre, k));
     }
 
