@@ -8,14 +8,14 @@
 
 use shapeguard_core::coreset::greedy_coreset;
 use shapeguard_core::matrix::Matrix;
-use shapeguard_core::memory::ExactSearch;
+use shapeguard_core::memory::{ExactSearch, FeatureBank};
 use shapeguard_core::seams::BankSearch;
 
 use crate::settings::BankSettings;
 
 /// The features that samples are compared with.
 pub struct Bank {
-    features: Matrix,
+    features: FeatureBank,
 }
 
 /// What a bank says of a sample.
@@ -34,10 +34,10 @@ impl Bank {
     pub fn fit(features: &Matrix, settings: &BankSettings, seed: u64) -> Self {
         let count = (features.rows() as f64 * settings.coreset_share).round() as usize;
         if count >= features.rows() {
-            return Self { features: features.clone() };
+            return Self { features: features.clone().into() };
         }
         let coreset = greedy_coreset(features, count, settings.projected_dim, seed);
-        Self { features: features.select_rows(coreset.rows.iter().map(|row| *row as usize)) }
+        Self { features: features.select_rows(coreset.rows.iter().map(|row| *row as usize)).into() }
     }
 
     /// The kept features, in the order of their choice.
@@ -60,7 +60,7 @@ impl Bank {
         let matched = self.features.select_rows([nearest[worst].row as usize]);
         let around = &ExactSearch.nearest(&self.features, None, &matched, settings.reweight_neighbours)[0];
         let of_matched = self.features.select_rows(around.iter().map(|neighbour| neighbour.row as usize));
-        let to_all = ExactSearch.nearest(&of_matched, None, &queries.select_rows([worst]), around.len());
+        let to_all = ExactSearch.nearest(&of_matched.into(), None, &queries.select_rows([worst]), around.len());
         let largest = f64::from(distances[worst]);
         let sum: f64 = to_all[0].iter().map(|m| (f64::from(m.squared_distance).sqrt() - largest).exp()).sum();
         // The matched feature's own term is 1; a bank of one feature knows nothing of its surroundings.

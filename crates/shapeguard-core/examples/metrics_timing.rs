@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use shapeguard_core::fusion::gaussian_blur;
 use shapeguard_core::grid::{Grid, GridSize, Mask, ScoreMap};
 use shapeguard_core::matrix::Matrix;
-use shapeguard_core::memory::ExactSearch;
+use shapeguard_core::memory::{ExactSearch, FeatureBank};
 use shapeguard_core::metrics::PixelMetrics;
 use shapeguard_core::scoring::rebuild_features;
 use shapeguard_core::seams::{BankSearch, IMAGE_SIDE};
@@ -29,7 +29,7 @@ fn main() -> Result<()> {
         [("SDF", 149, 15_000, 128, 10), ("RGB", 223, 25_000, 64, 5), ("RGB", 223, 208_230, 64, 5)]
     {
         let mut random = |n: usize| Matrix::from_vec(n, dim, (0..n * dim).map(|_| rng.random::<f32>()).collect());
-        let (bank, queries) = (random(rows), random(patches));
+        let (bank, queries) = (FeatureBank::from(random(rows)), random(patches));
         let every_third: Vec<u32> = (0..rows as u32).filter(|row| row % 3 != 0).collect();
         let all = fastest(|| ExactSearch.nearest(&bank, None, &queries, k));
         let some = fastest(|| ExactSearch.nearest(&bank, Some(&every_third), &queries, k));

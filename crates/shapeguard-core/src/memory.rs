@@ -1,8 +1,10 @@
 //! The dual memory: the SDF bank, the RGB bank, which cells belong to which shape, and the exact search of a bank
 //! (paper sections 3.2, 3.3; docs/method.md, "Banks and inference").
 
+mod bank;
 mod search;
 
+pub use bank::FeatureBank;
 pub use search::{Candidate, ExactSearch, Proposal, choose, product_error};
 
 use crate::coreset::greedy_coreset;
@@ -40,12 +42,12 @@ impl SampleFeatures {
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DualMemory {
     /// SDF bank, `[n_shape, shape_dim]`: the features of all patches of all samples, sample after sample.
-    pub shape: Matrix,
+    pub shape: FeatureBank,
     /// Which sample each SDF feature is from, ascending.
     pub shape_sample: Vec<u32>,
     /// RGB bank, `[n_appearance, appearance_dim]`: the cells that some patch uses, or those that thinning left of them, sample
     /// after sample, cell by cell.
-    pub appearance: Matrix,
+    pub appearance: FeatureBank,
     /// Which sample each RGB feature is from, ascending.
     pub appearance_sample: Vec<u32>,
     /// Which cell each RGB feature is of.
@@ -119,7 +121,7 @@ impl DualMemory {
             link_starts.push(link_rows.len() as u32);
         }
         (self.link_rows, self.link_starts) = (link_rows, link_starts);
-        self.appearance = self.appearance.select_rows(kept.iter().map(|row| *row as usize));
+        self.appearance = self.appearance.select_rows(kept.iter().map(|row| *row as usize)).into();
         self.appearance_sample = kept.iter().map(|row| self.appearance_sample[*row as usize]).collect();
         self.appearance_cell = kept.iter().map(|row| self.appearance_cell[*row as usize]).collect();
     }

@@ -22,7 +22,7 @@ use crate::expert_inputs::normalised_patch_points;
 use crate::fusion::{larger, mean_of_largest};
 use crate::grid::{Grid, Mask, ScoreMap};
 use crate::matrix::Matrix;
-use crate::memory::{DualMemory, SampleFeatures};
+use crate::memory::{DualMemory, FeatureBank, SampleFeatures};
 use crate::patches::PatchSet;
 use crate::residual_metric::ResidualMetric;
 use crate::seams::{BankSearch, Neighbour, ShapeExpert};
@@ -108,7 +108,7 @@ impl LeaveOut {
     fn nearest(
         self,
         search: &dyn BankSearch,
-        bank: &Matrix,
+        bank: &FeatureBank,
         allowed: Option<&[u32]>,
         queries: &Matrix,
         k: usize,

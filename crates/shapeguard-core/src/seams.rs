@@ -3,6 +3,7 @@
 
 use crate::grid::Grid;
 use crate::matrix::Matrix;
+use crate::memory::FeatureBank;
 
 /// Side of a cell of the appearance features, pixels (paper: 28 x 28 cells on 224 x 224 pixels).
 pub const CELL_PX: usize = 8;
@@ -90,7 +91,7 @@ pub trait BankSearch: Send + Sync {
     /// - `bank`: `[n, d]`, `queries`: `[m, d]`, `allowed`: the bank rows that may be returned, ascending;
     ///   `None` allows all
     /// - result: `m` lists
-    fn nearest(&self, bank: &Matrix, allowed: Option<&[u32]>, queries: &Matrix, k: usize) -> Vec<Vec<Neighbour>>;
+    fn nearest(&self, bank: &FeatureBank, allowed: Option<&[u32]>, queries: &Matrix, k: usize) -> Vec<Vec<Neighbour>>;
 }
 
 /// Receives how far a long computation has come. Implementations must be cheap and thread-safe.

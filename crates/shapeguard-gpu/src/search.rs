@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use bytemuck::{Pod, Zeroable};
 use rayon::prelude::*;
 use shapeguard_core::matrix::{Matrix, dot};
-use shapeguard_core::memory::{Candidate, ExactSearch, Proposal, choose, product_error};
+use shapeguard_core::memory::{Candidate, ExactSearch, FeatureBank, Proposal, choose, product_error};
 use shapeguard_core::seams::{BankSearch, Neighbour};
 use wgpu::Buffer;
 
@@ -188,7 +188,7 @@ impl GpuSearch {
 
     fn try_nearest(
         &self,
-        bank: &Matrix,
+        bank: &FeatureBank,
         allowed: Option<&[u32]>,
         queries: &Matrix,
         k: usize,
@@ -232,7 +232,7 @@ impl BankSearch for GpuSearch {
     /// # Panics
     /// If bank and queries have rows of different length, or `allowed` names a row that the bank does not have: bugs
     /// of the caller.
-    fn nearest(&self, bank: &Matrix, allowed: Option<&[u32]>, queries: &Matrix, k: usize) -> Vec<Vec<Neighbour>> {
+    fn nearest(&self, bank: &FeatureBank, allowed: Option<&[u32]>, queries: &Matrix, k: usize) -> Vec<Vec<Neighbour>> {
         let n = allowed.map_or(bank.rows(), <[u32]>::len);
         if n == 0 || k == 0 || bank.cols() == 0 {
             return vec![Vec::new(); queries.rows()];

@@ -192,7 +192,7 @@ fn pilot(laboratory: &Laboratory<'_>, dataset: &Dataset, settings: &Settings) ->
         queries.as_slice().iter().copied().cycle().take(TIMED_ROWS * width).collect(),
     );
     let start = ProcessTime::now();
-    experts.search.nearest(&bank, None, &queries, memory.appearance_neighbours);
+    experts.search.nearest(&bank.into(), None, &queries, memory.appearance_neighbours);
     let search = start.elapsed().as_secs_f64() / (TIMED_ROWS * cells.len().max(1)) as f64;
     Ok(Pilot {
         prepare,

@@ -13,7 +13,7 @@ use shapeguard_core::foreground::segment;
 use shapeguard_core::fusion::gaussian_blur;
 use shapeguard_core::grid::{Grid, GridSize, Mask, ScoreMap};
 use shapeguard_core::matrix::{Matrix, product_transposed};
-use shapeguard_core::memory::ExactSearch;
+use shapeguard_core::memory::{ExactSearch, FeatureBank};
 use shapeguard_core::metrics::{PixelMetrics, auroc};
 use shapeguard_core::patches::extract_patches;
 use shapeguard_core::resample::resample;
@@ -32,6 +32,8 @@ const PATCHES: usize = 149;
 const PATCH_SIZE: usize = 500;
 /// Cells of the paper's image.
 const CELLS: usize = 784;
+/// Directions in which features differ, but for some noise: about as many as an encoder's neighbourhoods have.
+const FEATURE_DIRECTIONS: usize = 6;
 /// Rows of the banks that are searched: about 100 samples' colours.
 const BANK_ROWS: usize = 25_000;
 /// Maps of the metrics.
@@ -144,10 +146,29 @@ fn banks(table: &Table) {
         ("RGB, 784 of 768", CELLS, 768, 5),
     ] {
         let name = format!("search of 25,000: {what}");
-        if table.wants(&name) {
-            let (bank, queries) = (matrix(BANK_ROWS, width), matrix(queries, width));
+        let of_noise = format!("{name}, noise");
+        if table.wants(&of_noise) {
+            let (bank, queries) = (FeatureBank::from(matrix(BANK_ROWS, width)), matrix(queries, width));
             let count = queries.rows() * BANK_ROWS * width;
-            table.kernel(&name, Some(count), || ExactSearch.nearest(&bank, None, &queries, k));
+            table.kernel(&of_noise, Some(count), || ExactSearch.nearest(&bank, None, &queries, k));
+        }
+        if table.wants(&name) {
+            let directions = matrix(width, FEATURE_DIRECTIONS);
+            let mut features = |rows: usize| {
+                let mut features = product_transposed(&matrix(rows, FEATURE_DIRECTIONS), &directions);
+                let noise = matrix(rows, width);
+                features
+                    .as_mut_slice()
+                    .iter_mut()
+                    .zip(noise.as_slice())
+                    .for_each(|(value, noise)| *value += 0.1 * noise);
+                features
+            };
+            let (bank, queries) = (FeatureBank::from(features(BANK_ROWS)), features(queries));
+            table.kernel(&name, None, || ExactSearch.nearest(&bank, None, &queries, k));
+            table.kernel(&format!("{name}, the first one"), None, || {
+                ExactSearch.nearest(&FeatureBank::from(Matrix::clone(&bank)), None, &queries, k)
+            });
         }
     }
     let (signals, atoms) = (matrix(PATCHES, 128), matrix(10, 128));

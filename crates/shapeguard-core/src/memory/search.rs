@@ -5,10 +5,15 @@
 //! distance computed again from the differences, in `f64`, and these decide. The result therefore depends neither
 //! on the block sizes nor on the number of threads (test: `near_duplicates_of_long_features_are_ranked_exactly`).
 //!
-//! A sample of the bank says for each query above which value no row can be among the `k` nearest; the loop that makes the values
+//! Of a large bank, a tree leaves out most rows before any product (`tree`); what follows is for other banks, and for queries for which it leaves out
+//! too little. A sample of the bank says for each query above which value no row can be among the `k` nearest; the loop that makes the values
 //! (`products`) keeps those alone that are not above it, and what it has kept lowers the limit for the rows that follow.
 
 mod products;
+mod subspace;
+mod tree;
+
+pub(super) use tree::Tree;
 
 use std::borrow::{Borrow, Cow};
 use std::cmp::Ordering;
@@ -16,6 +21,7 @@ use std::ops::RangeInclusive;
 
 use rayon::prelude::*;
 
+use super::bank::FeatureBank;
 use crate::matrix::{Matrix, dot};
 use crate::seams::{BankSearch, Neighbour};
 
@@ -36,7 +42,10 @@ const QUERIES_IN_FLIGHT: usize = 1024;
 /// Candidates are thinned out once there are so many times `k`: seldom enough that it costs little.
 const MANY: usize = 4;
 
-/// Exact search by blocked matrix products.
+/// What is nearest to a query, nearest first.
+type Neighbours = Vec<Neighbour>;
+
+/// Exact search, by a tree where that helps, else by blocked matrix products.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ExactSearch;
 
@@ -44,39 +53,47 @@ impl BankSearch for ExactSearch {
     /// # Panics
     /// If bank and queries have rows of different length, or `allowed` names a row that the bank does not have: bugs
     /// of the caller.
-    fn nearest(&self, bank: &Matrix, allowed: Option<&[u32]>, queries: &Matrix, k: usize) -> Vec<Vec<Neighbour>> {
+    fn nearest(&self, bank: &FeatureBank, allowed: Option<&[u32]>, queries: &Matrix, k: usize) -> Vec<Neighbours> {
         let n = allowed.map_or(bank.rows(), <[u32]>::len);
-        let width = bank.cols();
-        if n == 0 || k == 0 || width == 0 {
+        if n == 0 || k == 0 || bank.cols() == 0 {
             return vec![Vec::new(); queries.rows()];
         }
-        assert_eq!(width, queries.cols(), "queries must be as long as the bank's features");
-        let row_of = |index: usize| allowed.map_or(index as u32, |allowed| allowed[index]);
-        let sample_rows = (n / SAMPLED_ONE_OF).clamp(*SAMPLE_ROWS.start(), *SAMPLE_ROWS.end());
-        let sample: Vec<u32> = (0..n).step_by(n.div_ceil(sample_rows)).map(row_of).collect();
-        let sample: Vec<BankBlock> =
-            sample.chunks(SAMPLE_BLOCK).map(|rows| BankBlock::new(bank, Some(rows), 0, rows.len())).collect();
-        let task_rows = n.div_ceil(TASKS).next_multiple_of(BANK_BLOCK).min(TASK_ROWS);
-        let tasks: Vec<usize> = (0..n).step_by(task_rows).collect();
-        let blocks_from = |start: usize| {
-            let end = (start + task_rows).min(n);
-            let starts = (start..end).step_by(BANK_BLOCK);
-            starts.map(move |start| BankBlock::new(bank, allowed, start, (start + BANK_BLOCK).min(end)))
+        assert_eq!(bank.cols(), queries.cols(), "queries must be as long as the bank's features");
+        let mut found = match bank.tree() {
+            Some(tree) => tree.nearest(bank, allowed, queries, k),
+            None => vec![None; queries.rows()],
         };
-        let mut found = Vec::with_capacity(queries.rows());
-        for first in (0..queries.rows()).step_by(QUERIES_IN_FLIGHT) {
-            let last = (first + QUERIES_IN_FLIGHT).min(queries.rows());
-            let values = &queries.as_slice()[first * width..last * width];
-            let seeker = Seeker::new(values, width, k, &sample);
-            let proposals: Vec<Vec<Proposal>> =
-                tasks.par_iter().map(|start| seeker.seek(blocks_from(*start))).collect();
-            found.par_extend((first..last).into_par_iter().map(|query| {
-                let proposed = proposals.iter().map(|block| &block[query - first]);
-                choose(queries.row(query), bank, allowed, proposed, k)
-            }));
+        let left: Vec<usize> = (0..found.len()).filter(|query| found[*query].is_none()).collect();
+        for some in left.chunks(QUERIES_IN_FLIGHT) {
+            let neighbours = nearest_of_all_rows(bank, allowed, &queries.select_rows(some.iter().copied()), k);
+            some.iter().zip(neighbours).for_each(|(query, neighbours)| found[*query] = Some(neighbours));
         }
-        found
+        found.into_iter().flatten().collect()
     }
+}
+
+/// The nearest allowed rows of some queries, by comparing each of them with every row.
+fn nearest_of_all_rows(bank: &Matrix, allowed: Option<&[u32]>, queries: &Matrix, k: usize) -> Vec<Neighbours> {
+    let n = allowed.map_or(bank.rows(), <[u32]>::len);
+    let row_of = |index: usize| allowed.map_or(index as u32, |allowed| allowed[index]);
+    let sample_rows = (n / SAMPLED_ONE_OF).clamp(*SAMPLE_ROWS.start(), *SAMPLE_ROWS.end());
+    let sample: Vec<u32> = (0..n).step_by(n.div_ceil(sample_rows)).map(row_of).collect();
+    let sample: Vec<BankBlock> =
+        sample.chunks(SAMPLE_BLOCK).map(|rows| BankBlock::new(bank, Some(rows), 0, rows.len())).collect();
+    let task_rows = n.div_ceil(TASKS).next_multiple_of(BANK_BLOCK).min(TASK_ROWS);
+    let tasks: Vec<usize> = (0..n).step_by(task_rows).collect();
+    let blocks_from = |start: usize| {
+        let end = (start + task_rows).min(n);
+        let starts = (start..end).step_by(BANK_BLOCK);
+        starts.map(move |start| BankBlock::new(bank, allowed, start, (start + BANK_BLOCK).min(end)))
+    };
+    let seeker = Seeker::new(queries.as_slice(), bank.cols(), k, &sample);
+    let proposals: Vec<Vec<Proposal>> = tasks.par_iter().map(|start| seeker.seek(blocks_from(*start))).collect();
+    let of_query = |query: usize| {
+        let proposed = proposals.iter().map(|block| &block[query]);
+        choose(queries.row(query), bank, allowed, proposed, k)
+    };
+    (0..queries.rows()).into_par_iter().map(of_query).collect()
 }
 
 /// A row of the search and how near it is, roughly.
@@ -244,7 +261,11 @@ pub fn choose<'a>(
         .collect();
     exact.sort_unstable_by(|a, b| by_distance_then_row(*a, *b));
     exact.truncate(k);
-    exact.iter().map(|(d, row)| Neighbour { row: *row, squared_distance: *d as f32 }).collect()
+    as_neighbours(&exact)
+}
+
+fn as_neighbours(nearest: &[(f64, u32)]) -> Neighbours {
+    nearest.iter().map(|(d, row)| Neighbour { row: *row, squared_distance: *d as f32 }).collect()
 }
 
 fn by_distance_then_row(a: (f64, u32), b: (f64, u32)) -> Ordering {
@@ -252,13 +273,20 @@ fn by_distance_then_row(a: (f64, u32), b: (f64, u32)) -> Ordering {
 }
 
 /// Squared Euclidean distance, in `f64` and eight fixed lanes; NaN, which then sorts last, is always positive.
+#[inline(always)]
 fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
+    let (eights_a, rest_a) = a.as_chunks::<8>();
+    let (eights_b, rest_b) = b.as_chunks::<8>();
     let mut lanes = [0.0f64; 8];
-    for (x, y) in a.chunks(8).zip(b.chunks(8)) {
-        for (lane, (x, y)) in lanes.iter_mut().zip(x.iter().zip(y)) {
-            let difference = f64::from(*x) - f64::from(*y);
-            *lane += difference * difference;
-        }
+    let squared = |x: f32, y: f32| {
+        let difference = f64::from(x) - f64::from(y);
+        difference * difference
+    };
+    for (a, b) in eights_a.iter().zip(eights_b) {
+        (0..8).for_each(|lane| lanes[lane] += squared(a[lane], b[lane]));
+    }
+    for (lane, (x, y)) in lanes.iter_mut().zip(rest_a.iter().zip(rest_b)) {
+        *lane += squared(*x, *y);
     }
     let sum: f64 = lanes.iter().sum();
     if sum.is_nan() { f64::NAN } else { sum }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::grid::GridSize;
-use crate::memory::ExactSearch;
+use crate::memory::{ExactSearch, FeatureBank};
 use crate::patches::Patch;
 use crate::seams::{CELL_COUNT, CELL_GRID_SIDE, IMAGE_SIDE};
 use crate::settings::{AppearanceMetric, Preset, Settings};
@@ -321,7 +321,7 @@ fn a_search_that_failed_surfaces_in_every_metric() {
     /// Finds the first row, and that it is no number away.
     struct Broken;
     impl BankSearch for Broken {
-        fn nearest(&self, _: &Matrix, _: Option<&[u32]>, queries: &Matrix, _: usize) -> Vec<Vec<Neighbour>> {
+        fn nearest(&self, _: &FeatureBank, _: Option<&[u32]>, queries: &Matrix, _: usize) -> Vec<Vec<Neighbour>> {
             vec![vec![Neighbour { row: 0, squared_distance: f32::NAN }]; queries.rows()]
         }
     }

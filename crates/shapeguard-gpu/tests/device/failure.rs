@@ -1,6 +1,7 @@
 //! A device that fails ends in results that are no numbers and in a reason, never in a panic or in wrong numbers.
 
 use shapeguard_core::matrix::Matrix;
+use shapeguard_core::memory::FeatureBank;
 use shapeguard_core::seams::{BankSearch, ShapeExpert};
 use shapeguard_experts::shape::{PointNetNif, ShapeArchitecture};
 use shapeguard_gpu::{DeviceChoice, Gpu, GpuSearch, GpuShapeExpert};
@@ -13,7 +14,7 @@ fn a_lost_device_gives_no_numbers_and_its_reason() {
     let cpu = PointNetNif::random(&ShapeArchitecture::compact(), 1);
     let device = GpuShapeExpert::new(&gpu, &cpu).unwrap();
     let search = GpuSearch::new(&gpu);
-    let (bank, cloud) = (Matrix::from_vec(50, 4, numbers(200, 1)), points(20, 2));
+    let (bank, cloud) = (FeatureBank::from(Matrix::from_vec(50, 4, numbers(200, 1))), points(20, 2));
     let features = device.encode(&cloud, 10);
     assert!(features.as_slice().iter().all(|value| value.is_finite()));
     assert!(gpu.fault().is_none());

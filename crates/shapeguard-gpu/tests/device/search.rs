@@ -1,5 +1,5 @@
 use shapeguard_core::matrix::Matrix;
-use shapeguard_core::memory::ExactSearch;
+use shapeguard_core::memory::{ExactSearch, FeatureBank};
 use shapeguard_core::seams::BankSearch;
 use shapeguard_gpu::GpuSearch;
 
@@ -11,6 +11,7 @@ fn random(rows: usize, cols: usize, seed: u64) -> Matrix {
 
 /// Neighbours and distances, to the last bit.
 fn agrees(search: &GpuSearch, bank: &Matrix, allowed: Option<&[u32]>, queries: &Matrix, k: usize) {
+    let bank = &FeatureBank::from(bank.clone());
     let expected = ExactSearch.nearest(bank, allowed, queries, k);
     assert_eq!(search.nearest(bank, allowed, queries, k), expected);
 }
@@ -73,6 +74,7 @@ fn what_is_no_number_is_found_as_by_the_processor() {
         for value in [0.0, f32::NAN, f32::INFINITY, 1e30, 1e-42] {
             let mut bank = bank.clone();
             bank.row_mut(7)[0] = value;
+            let bank = FeatureBank::from(bank);
             let found = rows(search.nearest(&bank, None, &queries, 4));
             assert_eq!(found, rows(ExactSearch.nearest(&bank, None, &queries, 4)), "{value}");
         }
@@ -87,7 +89,7 @@ fn a_bank_that_changed_is_another_bank() {
         let mut bank = random(400, 16, 13);
         for round in 0..12 {
             agrees(&search, &bank, None, &queries, 3);
-            let nearest = search.nearest(&bank, None, &queries, 1)[round % 5][0].row as usize;
+            let nearest = search.nearest(&bank.clone().into(), None, &queries, 1)[round % 5][0].row as usize;
             bank.row_mut(nearest).fill(9.0);
             bank.append(&random(1, 16, 14 + round as u64));
         }
@@ -98,9 +100,9 @@ fn a_bank_that_changed_is_another_bank() {
 fn nothing_allowed_finds_nothing() {
     on_device(|gpu| {
         let search = GpuSearch::new(&gpu);
-        let (bank, queries) = (random(5, 3, 4), random(2, 3, 5));
+        let (bank, queries) = (FeatureBank::from(random(5, 3, 4)), random(2, 3, 5));
         assert_eq!(search.nearest(&bank, Some(&[]), &queries, 4), vec![vec![], vec![]]);
-        assert_eq!(search.nearest(&Matrix::default(), None, &queries, 4), vec![vec![], vec![]]);
+        assert_eq!(search.nearest(&FeatureBank::default(), None, &queries, 4), vec![vec![], vec![]]);
         assert!(search.nearest(&bank, None, &Matrix::zeros(0, 3), 4).is_empty());
     });
 }

@@ -124,9 +124,9 @@ pub(super) fn memory(tensors: &mut Tensors, layout: Layout, header: &Header) -> 
     let Header { provenance, settings, .. } = header;
     let matrix = |[rows, cols]: [usize; 2], values| Matrix::from_vec(rows, cols, values);
     let memory = DualMemory {
-        shape: matrix(layout.sdf_bank, tensors.f32("sdf_bank")?),
+        shape: matrix(layout.sdf_bank, tensors.f32("sdf_bank")?).into(),
         shape_sample: tensors.u32("sdf_sample")?,
-        appearance: matrix(layout.rgb_bank, tensors.f32("rgb_bank")?),
+        appearance: matrix(layout.rgb_bank, tensors.f32("rgb_bank")?).into(),
         appearance_sample: tensors.u32("rgb_sample")?,
         appearance_cell: cells(tensors.u32("rgb_cell")?, settings.image.side_px)?,
         link_starts: tensors.u32("sdf_link_starts")?,

@@ -9,6 +9,10 @@ fn random(rows: usize, cols: usize, seed: u64) -> Matrix {
     Matrix::from_vec(rows, cols, (0..rows * cols).map(|_| rng.random_range(-1.0f32..1.0)).collect())
 }
 
+fn nearest(bank: &Matrix, allowed: Option<&[u32]>, queries: &Matrix, k: usize) -> Vec<Neighbours> {
+    ExactSearch.nearest(&bank.clone().into(), allowed, queries, k)
+}
+
 /// The slow oracle: all distances in f64, sorted.
 fn sorted(bank: &Matrix, allowed: Option<&[u32]>, query: &[f32], k: usize) -> Vec<u32> {
     let rows = allowed.map_or_else(|| (0..bank.rows() as u32).collect(), <[u32]>::to_vec);
@@ -23,7 +27,7 @@ fn rows_of(found: &[Neighbour]) -> Vec<u32> {
 }
 
 fn agrees_with_the_oracle(bank: &Matrix, allowed: Option<&[u32]>, queries: &Matrix, k: usize) {
-    let found = ExactSearch.nearest(bank, allowed, queries, k);
+    let found = nearest(bank, allowed, queries, k);
     assert_eq!(found.len(), queries.rows());
     for (query, neighbours) in found.iter().enumerate() {
         assert_eq!(rows_of(neighbours), sorted(bank, allowed, queries.row(query), k), "query {query}");
@@ -71,34 +75,34 @@ fn near_duplicates_of_long_features_are_ranked_exactly() {
 #[test]
 fn ties_go_to_the_smaller_row() {
     let bank = Matrix::from_vec(1500, 3, vec![0.25; 4500]);
-    let found = ExactSearch.nearest(&bank, None, &Matrix::from_vec(1, 3, vec![0.5; 3]), 4);
+    let found = nearest(&bank, None, &Matrix::from_vec(1, 3, vec![0.5; 3]), 4);
     assert_eq!(rows_of(&found[0]), [0, 1, 2, 3]);
     assert_eq!(found[0][0].squared_distance, 3.0 * 0.0625);
     let allowed = [7, 900, 1400];
-    let found = ExactSearch.nearest(&bank, Some(&allowed), &Matrix::zeros(1, 3), 4);
+    let found = nearest(&bank, Some(&allowed), &Matrix::zeros(1, 3), 4);
     assert_eq!(rows_of(&found[0]), allowed);
 }
 
 #[test]
 fn nothing_allowed_finds_nothing() {
     let bank = random(5, 3, 4);
-    assert_eq!(ExactSearch.nearest(&bank, Some(&[]), &random(2, 3, 5), 4), vec![vec![], vec![]]);
-    assert_eq!(ExactSearch.nearest(&Matrix::default(), None, &random(2, 3, 5), 4), vec![vec![], vec![]]);
-    assert!(ExactSearch.nearest(&bank, None, &Matrix::zeros(0, 3), 4).is_empty());
+    assert_eq!(nearest(&bank, Some(&[]), &random(2, 3, 5), 4), vec![vec![], vec![]]);
+    assert_eq!(nearest(&Matrix::default(), None, &random(2, 3, 5), 4), vec![vec![], vec![]]);
+    assert!(nearest(&bank, None, &Matrix::zeros(0, 3), 4).is_empty());
 }
 
 #[test]
 fn features_that_are_no_numbers_surface_in_the_distances() {
     let bank = random(600, 3, 4);
-    let found = ExactSearch.nearest(&bank, None, &Matrix::from_vec(1, 3, vec![f32::NAN; 3]), 4);
+    let found = nearest(&bank, None, &Matrix::from_vec(1, 3, vec![f32::NAN; 3]), 4);
     assert_eq!(found[0].len(), 4);
     assert!(found[0].iter().all(|neighbour| neighbour.squared_distance.is_nan()));
     // A damaged row of the bank is the last to be found, with either sign of NaN.
     for nan in [f32::NAN, -f32::NAN] {
         let bank = Matrix::from_vec(3, 1, vec![nan, 9.0, 5.0]);
         let query = Matrix::from_vec(1, 1, vec![4.0]);
-        assert_eq!(rows_of(&ExactSearch.nearest(&bank, None, &query, 2)[0]), [2, 1]);
-        assert_eq!(rows_of(&ExactSearch.nearest(&bank, None, &query, 3)[0]), [2, 1, 0]);
+        assert_eq!(rows_of(&nearest(&bank, None, &query, 2)[0]), [2, 1]);
+        assert_eq!(rows_of(&nearest(&bank, None, &query, 3)[0]), [2, 1, 0]);
         // In a bank of several blocks, too: damaged rows are found if all are asked for, by a query that is damaged as well.
         let mut bank = random(3 * BANK_BLOCK, 3, 4);
         (0..bank.rows()).filter(|row| row % 3 > 0).for_each(|row| bank.row_mut(row)[1] = nan);
@@ -116,7 +120,7 @@ fn one_thread_and_many_agree() {
     let queries = random(40, 32, 7);
     let with_threads = |n| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
-        pool.install(|| ExactSearch.nearest(&bank, None, &queries, 10))
+        pool.install(|| nearest(&bank, None, &queries, 10))
     };
     assert_eq!(with_threads(1), with_threads(4));
 }

@@ -1,0 +1,194 @@
+//! Features in a subspace of a few dimensions, about where they vary most: `z = (P^T (x - c), |(I - P P^T) (x - c)|)`, the coordinates in the
+//! subspace and the length of the rest.
+//!
+//! For any orthonormal `P`, `|z_q - z_b| <= |q - b|`, by the reverse triangle inequality for the rest. So `z` tells how far features are at
+//! least, at a fraction of the cost (test: `the_bound_is_never_above_the_distance`).
+
+use pulp::{Arch, Simd, WithSimd};
+
+use crate::matrix::Matrix;
+
+/// Dimensions of the subspace. More rule out more rows, at more cost for each.
+const SUBSPACE_DIM: usize = PROJECTED_DIM - 1;
+/// Values of `z`: coordinates in the subspace and the length of the rest fill whole registers.
+pub(super) const PROJECTED_DIM: usize = 32;
+/// Rows that the subspace is made of, evenly spread over the bank.
+const SAMPLE_ROWS: usize = 512;
+/// Power iterations towards the directions of largest variance. Any subspace is right, a better one only rules out more.
+const POWER_ITERATIONS: usize = 2;
+
+/// Bound on how far rounding moves `z`, relative to `|x - c|`. In double precision the squares of both of its parts are off by at most
+/// `9 width` roundoffs (Higham, section 3.1), and the directions are orthonormal to a few; the rest's length is off by the root of that where
+/// it is near 0. Storing `z` in single precision adds a roundoff of that.
+pub(super) fn rounding(width: usize) -> f64 {
+    (16.0 * width as f64 * f64::EPSILON).sqrt() + f64::from(f32::EPSILON)
+}
+
+/// A few orthonormal directions, and the point that they start from.
+#[derive(Clone, Debug)]
+pub(super) struct Subspace {
+    centre: Vec<f64>,
+    /// `[width, PROJECTED_DIM]`; a direction is 0 where the sample has no further one, and the last is.
+    by_coordinate: Vec<[f64; PROJECTED_DIM]>,
+}
+
+impl Subspace {
+    /// The directions in which a sample of some features varies most, roughly: by orthogonal iteration (Golub and Van Loan, section 8.2.4).
+    pub(super) fn of(features: &Matrix) -> Self {
+        let width = features.cols();
+        let sample: Vec<&[f32]> =
+            (0..features.rows()).step_by(features.rows().div_ceil(SAMPLE_ROWS)).map(|row| features.row(row)).collect();
+        let mut centre = vec![0.0; width];
+        for row in &sample {
+            centre.iter_mut().zip(*row).for_each(|(sum, value)| *sum += f64::from(*value));
+        }
+        centre.iter_mut().for_each(|sum| *sum /= sample.len() as f64);
+        let centred: Vec<f64> = sample.iter().flat_map(|row| differences(row, &centre)).collect();
+        let mut directions: Vec<f64> = sample
+            .iter()
+            .step_by(sample.len() / SUBSPACE_DIM)
+            .take(SUBSPACE_DIM)
+            .flat_map(|row| differences(row, &centre))
+            .collect();
+        orthonormalise(&mut directions, width);
+        for _ in 0..POWER_ITERATIONS {
+            let mut next = vec![0.0; directions.len()];
+            Arch::new().dispatch(|| {
+                for row in centred.chunks_exact(width) {
+                    for (direction, next) in directions.chunks_exact(width).zip(next.chunks_exact_mut(width)) {
+                        add(next, product(direction, row), row);
+                    }
+                }
+            });
+            directions = next;
+            orthonormalise(&mut directions, width);
+        }
+        let of_coordinate = |coordinate| {
+            let mut values = [0.0; PROJECTED_DIM];
+            values
+                .iter_mut()
+                .zip(directions.chunks_exact(width))
+                .for_each(|(value, direction)| *value = direction[coordinate]);
+            values
+        };
+        Self { by_coordinate: (0..width).map(of_coordinate).collect(), centre }
+    }
+
+    /// `z` of some features, `[n, PROJECTED_DIM]`.
+    pub(super) fn project(&self, features: &Matrix) -> Matrix {
+        let mut projected = Matrix::zeros(features.rows(), PROJECTED_DIM);
+        let width = features.cols();
+        let rows = features.as_slice().chunks_exact(width);
+        let out = projected.as_mut_slice().chunks_exact_mut(PROJECTED_DIM);
+        Arch::new().dispatch(Project { rows, centre: &self.centre, directions: &self.by_coordinate, out });
+        projected
+    }
+}
+
+fn differences<'a>(row: &'a [f32], centre: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
+    row.iter().zip(centre).map(|(value, centre)| f64::from(*value) - centre)
+}
+
+/// Gram and Schmidt, each direction twice, so that they are orthogonal to the last digits. What is nearly a combination of earlier ones
+/// becomes 0.
+fn orthonormalise(directions: &mut [f64], width: usize) {
+    for at in 0..directions.len() / width {
+        let (earlier, rest) = directions.split_at_mut(at * width);
+        let direction = &mut rest[..width];
+        let length = product(direction, direction).sqrt();
+        for _ in 0..2 {
+            for other in earlier.chunks_exact(width) {
+                add(direction, -product(direction, other), other);
+            }
+        }
+        let left = product(direction, direction).sqrt();
+        let factor = if left > 1e-9 * length { 1.0 / left } else { 0.0 };
+        direction.iter_mut().for_each(|value| *value *= factor);
+    }
+}
+
+#[inline(always)]
+fn add(to: &mut [f64], factor: f64, addend: &[f64]) {
+    to.iter_mut().zip(addend).for_each(|(to, addend)| *to += factor * addend);
+}
+
+/// Inner product in eight fixed lanes.
+#[inline(always)]
+fn product(a: &[f64], b: &[f64]) -> f64 {
+    let mut lanes = [0.0; 8];
+    let (eights_a, rest_a) = a.as_chunks::<8>();
+    let (eights_b, rest_b) = b.as_chunks::<8>();
+    for (a, b) in eights_a.iter().zip(eights_b) {
+        (0..8).for_each(|lane| lanes[lane] += a[lane] * b[lane]);
+    }
+    lanes.iter().sum::<f64>() + rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum::<f64>()
+}
+
+struct Project<'a, I, O> {
+    rows: I,
+    centre: &'a [f64],
+    /// `[width, PROJECTED_DIM]`.
+    directions: &'a [[f64; PROJECTED_DIM]],
+    out: O,
+}
+
+impl<'a, I: Iterator<Item = &'a [f32]>, O: Iterator<Item = &'a mut [f32]>> WithSimd for Project<'_, I, O> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let mut centred = vec![0.0; self.centre.len()];
+        for (row, out) in self.rows.zip(self.out) {
+            for ((to, value), centre) in centred.iter_mut().zip(row).zip(self.centre) {
+                *to = f64::from(*value) - centre;
+            }
+            let mut coordinates = [0.0; PROJECTED_DIM];
+            let (sums, _) = S::as_mut_simd_f64s(&mut coordinates);
+            // Four sums by name: as an array they would be kept in memory.
+            for (four, sums) in sums.chunks_exact_mut(4).enumerate() {
+                let (mut a, mut b, mut c, mut d) = (sums[0], sums[1], sums[2], sums[3]);
+                for (value, directions) in centred.iter().zip(self.directions) {
+                    let value = simd.splat_f64s(*value);
+                    let directions = &S::as_simd_f64s(directions).0[4 * four..][..4];
+                    a = simd.mul_add_e_f64s(value, directions[0], a);
+                    b = simd.mul_add_e_f64s(value, directions[1], b);
+                    c = simd.mul_add_e_f64s(value, directions[2], c);
+                    d = simd.mul_add_e_f64s(value, directions[3], d);
+                }
+                sums.copy_from_slice(&[a, b, c, d]);
+            }
+            out.iter_mut().zip(coordinates).for_each(|(out, value)| *out = value as f32);
+            let rest = product(&centred, &centred) - product(&coordinates, &coordinates);
+            // What is no number stays: it stops the pruning.
+            out[SUBSPACE_DIM] = if rest < 0.0 { 0.0 } else { rest.sqrt() as f32 };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directions_are_orthonormal_or_none() {
+        // Four directions and the rounding of single precision; a line; nothing.
+        let waves = |row: usize, column: usize| {
+            (1..=4).map(|w| ((row * w * w) as f32).sin() * (column * w) as f32).sum::<f32>()
+        };
+        let of_waves = Matrix::from_vec(600, 64, (0..600 * 64).map(|i| waves(i / 64, i % 64)).collect());
+        let line = Matrix::from_vec(600, 64, (0..600 * 64).map(|i| (i / 64) as f32).collect());
+        for (features, most) in [(of_waves, SUBSPACE_DIM), (line, 1), (Matrix::zeros(600, 64), 0)] {
+            let subspace = Subspace::of(&features);
+            let mut count = 0;
+            for i in 0..PROJECTED_DIM {
+                for j in 0..PROJECTED_DIM {
+                    let product: f64 = subspace.by_coordinate.iter().map(|values| values[i] * values[j]).sum();
+                    let is_direction = i == j && product > 0.5;
+                    assert!((product - f64::from(u8::from(is_direction))).abs() < 1e-13, "{i} and {j}: {product}");
+                    count += usize::from(is_direction);
+                }
+            }
+            assert!((most.min(1)..=most).contains(&count), "{count} directions of at most {most}");
+        }
+    }
+}
