@@ -191,6 +191,7 @@ fn pilot(laboratory: &Laboratory<'_>, dataset: &Dataset, settings: &Settings) ->
         width,
         queries.as_slice().iter().copied().cycle().take(TIMED_ROWS * width).collect(),
     );
+    // A bank's first search compares every row: what later ones take at most.
     let start = ProcessTime::now();
     experts.search.nearest(&bank.into(), None, &queries, memory.appearance_neighbours);
     let search = start.elapsed().as_secs_f64() / (TIMED_ROWS * cells.len().max(1)) as f64;

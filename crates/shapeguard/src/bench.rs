@@ -130,7 +130,7 @@ pub fn inspection_cost(model: &Model, loaded: &LoadedScan) -> Result<InspectionC
         let rebuilt = rebuild_features(&features.shape, &memory.shape, &neighbours, coding, nonzeros);
         (neighbours, rebuilt)
     });
-    push("SDF search, sparse codes", cost, Some(patches.patches.len() * memory.shape.rows() * memory.shape.cols()));
+    push("SDF search, sparse codes", cost, None);
     let (_, cost) =
         measure(SECONDS_PER_STAGE, || experts.shape.signed_distances(&rebuilt.features, &points, patch_size));
     push("signed distances", cost, per_patch(experts.shape.distance_multiply_adds(patch_size)));
@@ -150,7 +150,7 @@ pub fn inspection_cost(model: &Model, loaded: &LoadedScan) -> Result<InspectionC
         ));
         rows.map_or(memory.appearance.rows(), |rows| rows.len())
     });
-    push("RGB search, sparse codes", cost, Some(cells.len() * searched * memory.appearance.cols()));
+    push("RGB search, sparse codes", cost, None);
     let raw = raw_scores(&features, &patches, memory, &*experts.shape, &*experts.search, &settings.memory, everything);
     let (raw, cost) = measure(SECONDS_PER_STAGE, || score_maps_with(&raw, &patches, memory, &settings.memory, quirks));
     push("maps", cost, None);

@@ -1,12 +1,14 @@
-//! Exact nearest neighbours by blocked matrix products.
+//! Exact nearest neighbours.
+//!
+//! Of a large bank that is searched often, a tree leaves out most rows (`tree`). For other banks, and for queries for which it leaves out too
+//! little, every row is compared, by blocked matrix products.
 //!
 //! `|q - b|^2 = |q|^2 - 2 <q, b> + |b|^2` is fast but loses digits where features are long and close together. So it
 //! only proposes: every row that may be among the `k` nearest, given a bound on its rounding error, has its
 //! distance computed again from the differences, in `f64`, and these decide. The result therefore depends neither
 //! on the block sizes nor on the number of threads (test: `near_duplicates_of_long_features_are_ranked_exactly`).
 //!
-//! Of a large bank, a tree leaves out most rows before any product (`tree`); what follows is for other banks, and for queries for which it leaves out
-//! too little. A sample of the bank says for each query above which value no row can be among the `k` nearest; the loop that makes the values
+//! A sample of the bank says for each query above which value no row can be among the `k` nearest; the loop that makes the values
 //! (`products`) keeps those alone that are not above it, and what it has kept lowers the limit for the rows that follow.
 
 mod products;
@@ -59,7 +61,8 @@ impl BankSearch for ExactSearch {
             return vec![Vec::new(); queries.rows()];
         }
         assert_eq!(bank.cols(), queries.cols(), "queries must be as long as the bank's features");
-        let mut found = match bank.tree() {
+        let tree = if Tree::may_help(n, k) { bank.tree_for(queries.rows()) } else { None };
+        let mut found = match tree {
             Some(tree) => tree.nearest(bank, allowed, queries, k),
             None => vec![None; queries.rows()],
         };
@@ -116,9 +119,11 @@ pub struct Proposal {
 
 /// Bound on the error of `|b|^2 / 2 - <q, b>` in `f32` for features of `width` values: each sum of `width` products is
 /// off by at most `width eps |x| |y|` in any order of summation (Higham, section 3.1); the last subtraction and the
-/// norms themselves add less than what `width + 4` and the whole of `eps` (twice the unit roundoff) leave.
+/// norms themselves add less than what `width + 4` and the whole of `eps` (twice the unit roundoff) leave. Products that are too small to be
+/// normal numbers may each be lost.
 pub fn product_error(width: usize, query_norm: f32, largest_norm: f32) -> f32 {
-    let bound = (width + 4) as f32 * f32::EPSILON * largest_norm * (query_norm + largest_norm);
+    let relative = f32::EPSILON * largest_norm * (query_norm + largest_norm);
+    let bound = (width + 4) as f32 * (relative + f32::MIN_POSITIVE);
     if bound.is_nan() { f32::INFINITY } else { bound }
 }
 

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-/// Points that a cell has in the mean: few, so that little too much is looked at, but some registers of them.
+/// Points that a cell has in the mean: few, so that little too much is looked at, but some registers of them (measured with 23,286
+/// points: 16 and 32 are slower).
 const POINTS_PER_CELL: usize = 64;
 
 /// Points in the order of the cells of a grid over x and y. A cell's bounds are those of its points, along all three axes.
@@ -21,15 +22,19 @@ pub struct PointCells {
     low: [Vec<f32>; 3],
     high: [Vec<f32>; 3],
     /// Side of a cell; infinite if there is but one.
-    side: f32,
+    side: f64,
 }
 
 impl PointCells {
-    /// Sorts points, whose coordinates are finite, into cells.
+    /// Sorts points into cells.
+    ///
+    /// # Panics
+    /// If a coordinate is not finite: a bug of the caller.
     pub fn new(positions: &[[f32; 3]]) -> Self {
+        assert!(positions.as_flattened().iter().all(|value| value.is_finite()), "points must be finite");
         let (low, high) = bounds(positions);
         let side = cell_side(low, high, positions.len());
-        let step = |value: f32, axis: usize| ((value - low[axis]) / side) as usize;
+        let step = |value: f32, axis: usize| ((f64::from(value) - f64::from(low[axis])) / side) as usize;
         let (columns, rows) = (step(high[0], 0) + 1, step(high[1], 1) + 1);
         let cell_of = |p: &[f32; 3]| step(p[1], 1) * columns + step(p[0], 0);
         // A counting sort, which keeps the order of the points within a cell.
@@ -73,7 +78,7 @@ impl PointCells {
 
     /// The squared radius of so many points, roughly.
     pub(super) fn squared_radius_of(&self, points: usize) -> f32 {
-        self.side * self.side * (points as f32 / POINTS_PER_CELL as f32)
+        (self.side * self.side * (points as f64 / POINTS_PER_CELL as f64)) as f32
     }
 
     /// The places of a cell's points.
@@ -130,10 +135,10 @@ fn bounds(positions: &[[f32; 3]]) -> ([f32; 3], [f32; 3]) {
 }
 
 /// Side of square cells of which `n` points have enough. Not smaller than a share of the longer side, so that a line of points has not more cells.
-fn cell_side(low: [f32; 3], high: [f32; 3], n: usize) -> f32 {
+fn cell_side(low: [f32; 3], high: [f32; 3], n: usize) -> f64 {
     let [width, height] = [0, 1].map(|axis| f64::from(high[axis]) - f64::from(low[axis]));
     let cells = (n / POINTS_PER_CELL).max(1) as f64;
     let side = (width * height / cells).sqrt().max(width.max(height) / cells);
     // Of points without extent, or none: one cell.
-    if side > 0.0 && side.is_finite() { side as f32 } else { f32::INFINITY }
+    if side > 0.0 && side.is_finite() { side } else { f64::INFINITY }
 }

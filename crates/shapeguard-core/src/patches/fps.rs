@@ -7,6 +7,8 @@
 
 use super::cells::PointCells;
 
+/// Lanes of the running maximum; any number gives the same maximum, this one fills the vector registers.
+const LANES: usize = 8;
 /// Squared distance of a chosen point: below every real one, so that duplicates of it are preferred to itself.
 const CHOSEN: f32 = -1.0;
 
@@ -80,6 +82,13 @@ impl<'a> FarthestPoints<'a> {
     }
 
     fn farthest_in(&self, cell: usize) -> f32 {
-        self.squared[self.cells.places_of(cell)].iter().copied().fold(CHOSEN, |a, b| if b > a { b } else { a })
+        let (chunks, rest) = self.squared[self.cells.places_of(cell)].as_chunks::<LANES>();
+        let mut lanes = [CHOSEN; LANES];
+        for chunk in chunks {
+            for (lane, squared) in lanes.iter_mut().zip(chunk) {
+                *lane = if *squared > *lane { *squared } else { *lane };
+            }
+        }
+        lanes.iter().chain(rest).copied().fold(CHOSEN, f32::max)
     }
 }

@@ -3,7 +3,7 @@
 
 use super::cells::PointCells;
 
-/// By how much the squared radius exceeds that of the centre before: a little too far costs less than to look again.
+/// By how much the squared radius exceeds that of the centre before, roughly: a little too far costs less than to look again.
 const MARGIN: f32 = 1.3;
 /// By how much the squared radius grows where it held too few points.
 const GROWTH: f32 = 2.0;
@@ -22,31 +22,33 @@ pub struct Scratch {
 pub fn nearest(cells: &PointCells, centre: u32, k: usize, scratch: &mut Scratch) -> Vec<u32> {
     assert!((1..=cells.len()).contains(&k), "{k} neighbours of {} points", cells.len());
     let Scratch { squared_radius, keys } = scratch;
-    let mut radius = MARGIN * squared_radius.unwrap_or_else(|| cells.squared_radius_of(k));
-    collect_keys_within(cells, centre, radius, keys);
+    // Coinciding points have none, and it must be able to grow.
+    let guess = squared_radius.unwrap_or_else(|| cells.squared_radius_of(k)).max(f32::MIN_POSITIVE);
+    let mut within = MARGIN * guess;
+    collect_keys_within(cells, centre, within, keys);
     while keys.len() < k {
-        radius *= GROWTH;
-        collect_keys_within(cells, centre, radius, keys);
+        assert!(within < f32::INFINITY, "finite points have distances");
+        within *= GROWTH;
+        collect_keys_within(cells, centre, within, keys);
     }
     if keys.len() > k {
         keys.select_nth_unstable(k - 1);
         keys.truncate(k);
     }
     keys.sort_unstable();
-    // Coinciding points have none, and it must be able to grow.
-    *squared_radius = Some(squared_distance_of(keys[k - 1]).max(f32::MIN_POSITIVE));
+    *squared_radius = Some(squared_distance_of(keys[k - 1]));
     keys.iter().map(|key| *key as u32).collect()
 }
 
 /// Collects the keys of the points within a squared radius. Keys sort by distance, then by index: the bits of floats that are not negative sort
 /// like the floats. The centre has rank 0, all others at least 1.
-fn collect_keys_within(cells: &PointCells, centre: u32, radius: f32, keys: &mut Vec<u64>) {
+fn collect_keys_within(cells: &PointCells, centre: u32, squared_radius: f32, keys: &mut Vec<u64>) {
     keys.clear();
-    let near = cells.squared_distances_of_cells(centre).enumerate().filter(|(_, nearest)| *nearest <= radius);
+    let near = cells.squared_distances_of_cells(centre).enumerate().filter(|(_, nearest)| *nearest <= squared_radius);
     for (cell, _) in near {
         let places = cells.places_of(cell);
         let points = cells.points_at(places.clone()).iter().zip(cells.squared_distances(places, centre));
-        keys.extend(points.filter(|(_, squared)| *squared <= radius).map(|(point, squared)| {
+        keys.extend(points.filter(|(_, squared)| *squared <= squared_radius).map(|(point, squared)| {
             let rank = if *point == centre { 0 } else { u64::from(squared.to_bits()) + 1 };
             rank << 32 | u64::from(*point)
         }));

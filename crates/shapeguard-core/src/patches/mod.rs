@@ -43,7 +43,7 @@ pub enum PatchError {
     },
     /// All points have the same x, by which all coordinates are divided.
     #[error(
-        "the part has no extent along x (all {points} points have the same x), expected more than 0 m; check the cloud's axes"
+        "the part has no extent along x (all {points} points have the same x, or nearly), expected more than 0 m; check the cloud's axes"
     )]
     NoExtent {
         /// Valid points of the part.
@@ -140,7 +140,9 @@ fn scaled_by_x_extent(
     if !(extent.is_finite() && extent > 0.0) {
         return Err(no_extent);
     }
-    Ok(points_m.iter().map(|p| [0, 1, 2].map(|axis| (p[axis] - min[axis]) / extent)).collect())
+    let positions: Vec<_> = points_m.iter().map(|p| [0, 1, 2].map(|axis| (p[axis] - min[axis]) / extent)).collect();
+    // As good as none beside the others.
+    if positions.as_flattened().iter().all(|value| value.is_finite()) { Ok(positions) } else { Err(no_extent) }
 }
 
 fn nearest_to_centroid(positions: &[[f32; 3]]) -> u32 {

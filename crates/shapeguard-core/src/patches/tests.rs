@@ -153,6 +153,9 @@ fn what_cannot_be_cut_is_refused() {
     );
     let upright: Vec<[f32; 3]> = plate.iter().map(|p| [0.1, p[1], p[0] + 0.4]).collect();
     assert_eq!(extract_patches(&sample(&upright), &settings(100)).unwrap_err(), PatchError::NoExtent { points: 400 });
+    // So narrow that what it is divided by is beyond all numbers.
+    let needle: Vec<[f32; 3]> = plate.iter().map(|p| [p[0] * 1e-40, p[1], 0.4]).collect();
+    assert_eq!(extract_patches(&sample(&needle), &settings(100)).unwrap_err(), PatchError::NoExtent { points: 400 });
     let mut piled = vec![[0.1, 0.1, 0.4]; 300];
     piled.extend(&plate);
     assert_eq!(
@@ -162,6 +165,41 @@ fn what_cannot_be_cut_is_refused() {
     for broken in [settings(0), PatchSettings { overlap: 0, ..settings(10) }] {
         assert!(matches!(extract_patches(&sample(&plate), &broken), Err(PatchError::Setting { value: 0, .. })));
     }
+}
+
+/// Clouds of many cells, whose points tie across them, or of cells that are far from square.
+#[test]
+fn many_points_are_sampled_and_found_as_the_definition_says() {
+    let plate = |n: usize| (0..n).map(|i| [(i * 7 % 60) as f32, (i * 11 % 50) as f32, (i % 3) as f32]);
+    let lattice: Vec<[f32; 3]> = plate(3000).collect();
+    let outlier: Vec<[f32; 3]> = plate(700).chain([[30.0, 1e6, 0.0], [1e-30, 0.0, -1e5]]).collect();
+    let upright: Vec<[f32; 3]> = (0..500).map(|i| [0.5, (i % 100) as f32, (i / 7) as f32]).collect();
+    let coinciding = vec![[0.25, 0.5, 0.75]; 300];
+    let tiny: Vec<[f32; 3]> = plate(640).map(|p| p.map(|value| value * f32::from_bits(1))).collect();
+    let huge: Vec<[f32; 3]> = plate(640).map(|p| p.map(|value| (value - 30.0) * 1e37)).collect();
+    for positions in
+        [lattice, outlier, upright, coinciding, tiny, huge, vec![[1.0; 3]], vec![[0.0; 3], [1e-30, 0.0, 1.0]]]
+    {
+        let cells = PointCells::new(&positions);
+        let n = positions.len();
+        let mut farthest = FarthestPoints::start(&cells, 0);
+        let mut chosen = vec![farthest.start_point()];
+        chosen.extend((1..n.min(30)).map(|_| farthest.next()));
+        assert_eq!(chosen, slow_fps(&positions, 0, n.min(30)));
+        // One scratch for all: a radius that is far too small or too large for the next centre.
+        let mut scratch = knn::Scratch::default();
+        for (centre, k) in [(0, n.min(50)), (n - 1, 1), (n / 2, n), (n / 3, n.min(7)), (n - 1, n.min(50))] {
+            let found = knn::nearest(&cells, centre as u32, k, &mut scratch);
+            assert_eq!(found, slow_nearest(&positions, centre as u32, k), "{k} nearest of {n} at {centre}");
+        }
+    }
+    assert!(PointCells::new(&[]).is_empty());
+}
+
+#[test]
+#[should_panic(expected = "points must be finite")]
+fn points_that_are_no_numbers_are_a_bug() {
+    PointCells::new(&[[0.0; 3], [0.0, f32::INFINITY, 0.0]]);
 }
 
 proptest! {

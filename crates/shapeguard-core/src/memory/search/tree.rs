@@ -24,12 +24,12 @@ use walk::Walk;
 const LEAST_ROWS: usize = 8 * LEAF;
 /// Values of a feature from which on it pays: what is compared instead must be clearly shorter.
 const LEAST_WIDTH: usize = 3 * PROJECTED_DIM / 2;
-/// Rows of a node by which it is decided along which dimension it is halved.
+/// Rows of a node by which it is decided along which dimension it is halved: enough to tell wide from narrow ones.
 const HALVING_SAMPLE: usize = 128;
 /// A query is given up once more than one of so many rows had its distance computed. To compare every row for a few queries that are left
 /// takes about as long as that (measured: `cargo bench -p shapeguard --bench kernels -- search`).
 const LOOKED_AT_ONE_OF: usize = 8;
-/// Queries that are tried first, spread over all; if most of them are given up, so are the others.
+/// Queries that are tried first, spread over all; if most of them are given up, so are the others. Few, since those that are given up cost twice.
 const TRIAL_QUERIES: usize = 16;
 
 /// A bank's features in a subspace, in the order of a k-d tree.
@@ -63,6 +63,11 @@ impl Tree {
         Some(Self { subspace, largest_norm: f64::from(largest).sqrt(), leaves })
     }
 
+    /// Whether a tree may help to find the `k` nearest of so many rows: a query must not be given up for the neighbours themselves.
+    pub(super) fn may_help(rows: usize, k: usize) -> bool {
+        rows / LOOKED_AT_ONE_OF / 2 >= k
+    }
+
     /// The nearest allowed rows of each query; `None` where it is given up.
     pub(super) fn nearest(
         &self,
@@ -71,23 +76,19 @@ impl Tree {
         queries: &Matrix,
         k: usize,
     ) -> Vec<Option<Neighbours>> {
-        let n = allowed.map_or(bank.rows(), <[u32]>::len);
-        let most_looks = n / LOOKED_AT_ONE_OF;
-        let mut found = vec![None; queries.rows()];
-        if most_looks < 2 * k {
-            return found;
-        }
+        let most_looks = allowed.map_or(bank.rows(), <[u32]>::len) / LOOKED_AT_ONE_OF;
         let (leaves, is_allowed) = self.leaves_of(allowed);
         let z = self.subspace.project(queries);
         let search = |query: usize| {
             let z: &[f32; PROJECTED_DIM] = z.row(query).try_into().expect("z has that many values");
             let norm = f64::from(dot(z, z)).sqrt();
-            let rounding = rounding(queries.cols()) * (norm + self.largest_norm);
+            let rounding = rounding(queries.cols(), norm + self.largest_norm);
             let query = queries.row(query);
             let is_allowed = is_allowed.as_deref();
             let walk = Walk { leaves: &leaves, is_allowed, bank, query, z, k, rounding, most_looks };
             rounding.is_finite().then(|| Arch::new().dispatch(walk)).flatten()
         };
+        let mut found = vec![None; queries.rows()];
         let stride = queries.rows().div_ceil(TRIAL_QUERIES).max(1);
         let trial: Vec<Option<Neighbours>> = (0..queries.rows()).into_par_iter().step_by(stride).map(search).collect();
         let given_up = trial.iter().filter(|found| found.is_none()).count();
@@ -137,11 +138,11 @@ fn widest_dimension(z: &Matrix, rows: &[u32]) -> usize {
     let (mut sums, mut squares) = ([0.0; PROJECTED_DIM], [0.0; PROJECTED_DIM]);
     for row in sample.clone() {
         for ((sum, square), value) in sums.iter_mut().zip(&mut squares).zip(z.row(*row as usize)) {
-            *sum += value;
-            *square += value * value;
+            *sum += f64::from(*value);
+            *square += f64::from(*value).powi(2);
         }
     }
-    let count = sample.len() as f32;
+    let count = sample.len() as f64;
     let variance = |dimension: &usize| squares[*dimension] - sums[*dimension] * sums[*dimension] / count;
     (0..PROJECTED_DIM).max_by(|a, b| variance(a).total_cmp(&variance(b))).unwrap_or(0)
 }

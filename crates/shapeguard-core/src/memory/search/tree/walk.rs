@@ -8,7 +8,7 @@ use crate::memory::search::subspace::PROJECTED_DIM;
 use crate::memory::search::{Neighbours, as_neighbours, by_distance_then_row, squared_distance};
 
 /// Dimensions after which it is looked whether any row of a leaf is still in question; mostly none is after the first ones, and what is not
-/// read need not come from memory.
+/// read need not come from memory (measured on banks of 24 and 300 simulated pears: 8 are slower).
 const DIMENSIONS_AT_A_TIME: usize = 4;
 
 /// A query, and where it looks for its `k` nearest.
