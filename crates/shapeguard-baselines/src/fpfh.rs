@@ -11,7 +11,7 @@
 
 use rayon::prelude::*;
 use shapeguard_core::matrix::Matrix;
-use shapeguard_core::patches::{PointCells, knn};
+use shapeguard_core::patches::{PointBuckets, knn};
 
 use crate::settings::FpfhSettings;
 
@@ -157,7 +157,7 @@ struct Near {
 
 /// The nearest points of each point, nearest first: `most` with the point itself, which is not among them.
 fn nearest(points_m: &[[f32; 3]], most: usize) -> Vec<Vec<Near>> {
-    let cells = PointCells::new(points_m);
+    let buckets = PointBuckets::new(points_m);
     let squared = |a: [f32; 3], b: [f32; 3]| {
         let difference = sub(a.map(f64::from), b.map(f64::from));
         dot(difference, difference)
@@ -165,7 +165,7 @@ fn nearest(points_m: &[[f32; 3]], most: usize) -> Vec<Vec<Near>> {
     (0..points_m.len())
         .into_par_iter()
         .map_init(knn::Scratch::default, |scratch, centre| {
-            let found = knn::nearest(&cells, centre as u32, most.min(points_m.len()), scratch);
+            let found = knn::nearest(&buckets, centre as u32, most.min(points_m.len()), scratch);
             let points = found[1..].iter().map(|point| *point as usize);
             points.map(|point| Near { point, squared: squared(points_m[point], points_m[centre]) }).collect()
         })

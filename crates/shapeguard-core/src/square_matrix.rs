@@ -105,7 +105,8 @@ impl SquareMatrix {
 }
 
 /// Inner product in eight fixed lanes.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+#[inline(always)]
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut lanes = [0.0; 8];
     let (chunks_a, rest_a) = a.as_chunks::<8>();
     let (chunks_b, rest_b) = b.as_chunks::<8>();

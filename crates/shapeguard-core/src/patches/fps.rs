@@ -2,10 +2,10 @@
 //! Eldar et al. 1997). Ties go to the smaller index; no point is chosen twice while
 //! there are others.
 //!
-//! A cell of points is left alone while the chosen point is farther from it than the cell's farthest point from those chosen before: none of its distances can change
-//! then (as the buckets in Han et al. 2023, "QuickFPS").
+//! A bucket of points is left alone while the chosen point is farther from it than the bucket's farthest point is from those chosen before:
+//! none of its distances can change then (as in Han et al. 2023, "QuickFPS").
 
-use super::cells::PointCells;
+use super::buckets::PointBuckets;
 
 /// Lanes of the running maximum; any number gives the same maximum, this one fills the vector registers.
 const LANES: usize = 8;
@@ -14,19 +14,19 @@ const CHOSEN: f32 = -1.0;
 
 /// The state of a farthest point sampling.
 pub struct FarthestPoints<'a> {
-    cells: &'a PointCells,
+    buckets: &'a PointBuckets,
     start: u32,
-    /// Squared distance of each point from the nearest chosen one, in the order of the cells.
+    /// Squared distance of each point from the nearest chosen one, in the order of the buckets.
     squared: Vec<f32>,
-    /// The largest of them in each cell.
+    /// The largest of them in each bucket.
     farthest: Vec<f32>,
 }
 
 impl<'a> FarthestPoints<'a> {
     /// Begins with the point `start`.
-    pub fn start(cells: &'a PointCells, start: u32) -> Self {
-        let squared = vec![f32::INFINITY; cells.len()];
-        let mut farthest = Self { cells, start, squared, farthest: vec![f32::INFINITY; cells.cell_count()] };
+    pub fn start(buckets: &'a PointBuckets, start: u32) -> Self {
+        let squared = vec![f32::INFINITY; buckets.len()];
+        let mut farthest = Self { buckets, start, squared, farthest: vec![f32::INFINITY; buckets.bucket_count()] };
         farthest.choose(start);
         farthest
     }
@@ -43,10 +43,10 @@ impl<'a> FarthestPoints<'a> {
     #[allow(clippy::should_implement_trait)] // It never ends: the caller knows how many points it wants.
     pub fn next(&mut self) -> u32 {
         let farthest = self.farthest.iter().copied().fold(CHOSEN, f32::max);
-        let cells = (0..self.farthest.len()).filter(|cell| self.farthest[*cell] == farthest);
-        let first_of_each = cells.filter_map(|cell| {
-            let places = self.cells.places_of(cell);
-            let mut points = self.cells.points_at(places.clone()).iter().zip(&self.squared[places]);
+        let buckets = (0..self.farthest.len()).filter(|bucket| self.farthest[*bucket] == farthest);
+        let first_of_each = buckets.filter_map(|bucket| {
+            let places = self.buckets.places_of(bucket);
+            let mut points = self.buckets.points_at(places.clone()).iter().zip(&self.squared[places]);
             points.find(|(_, squared)| **squared == farthest).map(|(point, _)| *point)
         });
         let point = first_of_each.min().unwrap_or(0);
@@ -56,7 +56,7 @@ impl<'a> FarthestPoints<'a> {
 
     /// Chooses the point farthest from all chosen ones among those that `may_be_chosen`; `None` if there is none.
     pub fn next_among(&mut self, may_be_chosen: impl Fn(u32) -> bool) -> Option<u32> {
-        let points = self.cells.points_at(0..self.cells.len()).iter().zip(&self.squared);
+        let points = self.buckets.points_at(0..self.buckets.len()).iter().zip(&self.squared);
         let candidates = points.filter(|(point, d)| **d != CHOSEN && may_be_chosen(**point));
         let is_preferred = |new: (&u32, &f32), old: (&u32, &f32)| new.1 > old.1 || (new.1 == old.1 && new.0 < old.0);
         let point = *candidates.reduce(|best, next| if is_preferred(next, best) { next } else { best })?.0;
@@ -65,24 +65,24 @@ impl<'a> FarthestPoints<'a> {
     }
 
     fn choose(&mut self, point: u32) {
-        for (cell, nearest) in self.cells.squared_distances_of_cells(point).enumerate() {
-            if nearest < self.farthest[cell] {
-                let places = self.cells.places_of(cell);
-                let new = self.cells.squared_distances(places.clone(), point);
+        for (bucket, nearest) in self.buckets.squared_distances_of_buckets(point).enumerate() {
+            if nearest < self.farthest[bucket] {
+                let places = self.buckets.places_of(bucket);
+                let new = self.buckets.squared_distances(places.clone(), point);
                 for (old, new) in self.squared[places].iter_mut().zip(new) {
                     *old = if new < *old { new } else { *old };
                 }
-                self.farthest[cell] = self.farthest_in(cell);
+                self.farthest[bucket] = self.farthest_in(bucket);
             }
         }
-        let place = self.cells.place_of(point);
+        let place = self.buckets.place_of(point);
         self.squared[place] = CHOSEN;
-        let cell = self.cells.cell_of(place);
-        self.farthest[cell] = self.farthest_in(cell);
+        let bucket = self.buckets.bucket_of(place);
+        self.farthest[bucket] = self.farthest_in(bucket);
     }
 
-    fn farthest_in(&self, cell: usize) -> f32 {
-        let (chunks, rest) = self.squared[self.cells.places_of(cell)].as_chunks::<LANES>();
+    fn farthest_in(&self, bucket: usize) -> f32 {
+        let (chunks, rest) = self.squared[self.buckets.places_of(bucket)].as_chunks::<LANES>();
         let mut lanes = [CHOSEN; LANES];
         for chunk in chunks {
             for (lane, squared) in lanes.iter_mut().zip(chunk) {

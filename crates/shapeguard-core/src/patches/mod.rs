@@ -4,7 +4,7 @@
 //! Differences from the reference: farthest point sampling starts at the point nearest the centroid instead of at a
 //! random one, and centres are added until every point is covered (setting `full_coverage`).
 
-mod cells;
+mod buckets;
 pub mod fps;
 pub mod knn;
 
@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use crate::resample::Sample;
 use crate::settings::PatchSettings;
-pub use cells::PointCells;
+pub use buckets::PointBuckets;
 use fps::FarthestPoints;
 
 /// Why a sample has no patches.
@@ -106,18 +106,18 @@ pub fn extract_patches(sample: &Sample, settings: &PatchSettings) -> Result<Patc
         return Err(PatchError::TooFewPoints { side: sample.side(), found: pixels.len(), needed: k });
     }
     let positions = scaled_by_x_extent(cloud.bounds_m(), &points_m)?;
-    let cells = PointCells::new(&positions);
+    let buckets = PointBuckets::new(&positions);
 
-    let mut farthest = FarthestPoints::start(&cells, nearest_to_centroid(&positions));
+    let mut farthest = FarthestPoints::start(&buckets, nearest_to_centroid(&positions));
     let mut centres = vec![farthest.start_point()];
     for _ in 1..centre_count(positions.len(), settings) {
         centres.push(farthest.next());
     }
     let mut patches: Vec<Patch> = centres
         .par_iter()
-        .map_init(knn::Scratch::default, |scratch, centre| patch(&cells, *centre, k, scratch))
+        .map_init(knn::Scratch::default, |scratch, centre| patch(&buckets, *centre, k, scratch))
         .collect();
-    let added_centres = if settings.full_coverage { cover(&cells, &mut farthest, &mut patches, k) } else { 0 };
+    let added_centres = if settings.full_coverage { cover(&buckets, &mut farthest, &mut patches, k) } else { 0 };
     if patches.iter().any(|p| p.members.iter().all(|m| positions[*m as usize] == positions[p.centre as usize])) {
         return Err(PatchError::NoPatchExtent { points: k });
     }
@@ -153,20 +153,20 @@ fn nearest_to_centroid(positions: &[[f32; 3]]) -> u32 {
     nearest.map_or(0, |(index, _)| index)
 }
 
-fn patch(cells: &PointCells, centre: u32, k: usize, scratch: &mut knn::Scratch) -> Patch {
-    Patch { centre, members: knn::nearest(cells, centre, k, scratch) }
+fn patch(buckets: &PointBuckets, centre: u32, k: usize, scratch: &mut knn::Scratch) -> Patch {
+    Patch { centre, members: knn::nearest(buckets, centre, k, scratch) }
 }
 
 /// Adds patches at the uncovered point farthest from all centres until every point is in a patch.
-fn cover(cells: &PointCells, farthest: &mut FarthestPoints, patches: &mut Vec<Patch>, k: usize) -> usize {
-    let mut covered = vec![false; cells.len()];
+fn cover(buckets: &PointBuckets, farthest: &mut FarthestPoints, patches: &mut Vec<Patch>, k: usize) -> usize {
+    let mut covered = vec![false; buckets.len()];
     for patch in patches.iter() {
         patch.members.iter().for_each(|m| covered[*m as usize] = true);
     }
     let mut scratch = knn::Scratch::default();
     let before = patches.len();
     while let Some(centre) = farthest.next_among(|point| !covered[point as usize]) {
-        let patch = patch(cells, centre, k, &mut scratch);
+        let patch = patch(buckets, centre, k, &mut scratch);
         patch.members.iter().for_each(|m| covered[*m as usize] = true);
         patches.push(patch);
     }

@@ -167,7 +167,7 @@ fn what_cannot_be_cut_is_refused() {
     }
 }
 
-/// Clouds of many cells, whose points tie across them, or of cells that are far from square.
+/// Clouds of many buckets, whose points tie across them, or of buckets that are far from square.
 #[test]
 fn many_points_are_sampled_and_found_as_the_definition_says() {
     let plate = |n: usize| (0..n).map(|i| [(i * 7 % 60) as f32, (i * 11 % 50) as f32, (i % 3) as f32]);
@@ -180,26 +180,26 @@ fn many_points_are_sampled_and_found_as_the_definition_says() {
     for positions in
         [lattice, outlier, upright, coinciding, tiny, huge, vec![[1.0; 3]], vec![[0.0; 3], [1e-30, 0.0, 1.0]]]
     {
-        let cells = PointCells::new(&positions);
+        let buckets = PointBuckets::new(&positions);
         let n = positions.len();
-        let mut farthest = FarthestPoints::start(&cells, 0);
+        let mut farthest = FarthestPoints::start(&buckets, 0);
         let mut chosen = vec![farthest.start_point()];
         chosen.extend((1..n.min(30)).map(|_| farthest.next()));
         assert_eq!(chosen, slow_fps(&positions, 0, n.min(30)));
         // One scratch for all: a radius that is far too small or too large for the next centre.
         let mut scratch = knn::Scratch::default();
         for (centre, k) in [(0, n.min(50)), (n - 1, 1), (n / 2, n), (n / 3, n.min(7)), (n - 1, n.min(50))] {
-            let found = knn::nearest(&cells, centre as u32, k, &mut scratch);
+            let found = knn::nearest(&buckets, centre as u32, k, &mut scratch);
             assert_eq!(found, slow_nearest(&positions, centre as u32, k), "{k} nearest of {n} at {centre}");
         }
     }
-    assert!(PointCells::new(&[]).is_empty());
+    assert!(PointBuckets::new(&[]).is_empty());
 }
 
 #[test]
 #[should_panic(expected = "points must be finite")]
 fn points_that_are_no_numbers_are_a_bug() {
-    PointCells::new(&[[0.0; 3], [0.0, f32::INFINITY, 0.0]]);
+    PointBuckets::new(&[[0.0; 3], [0.0, f32::INFINITY, 0.0]]);
 }
 
 proptest! {
@@ -211,8 +211,8 @@ proptest! {
         lattice in prop::collection::vec([0u8..6, 0u8..6, 0u8..6], 2..120),
     ) {
         let positions: Vec<[f32; 3]> = lattice.iter().map(|p| p.map(f32::from)).collect();
-        let cells = PointCells::new(&positions);
-        let mut farthest = FarthestPoints::start(&cells, 0);
+        let buckets = PointBuckets::new(&positions);
+        let mut farthest = FarthestPoints::start(&buckets, 0);
         let mut chosen = vec![0u32];
         let mut spreads = Vec::new();
         for _ in 1..positions.len() {
@@ -236,7 +236,7 @@ proptest! {
     ) {
         let positions: Vec<[f32; 3]> = lattice.iter().map(|p| p.map(f32::from)).collect();
         let (k, centre) = (k.min(positions.len()), centre % positions.len() as u32);
-        let found = knn::nearest(&PointCells::new(&positions), centre, k, &mut knn::Scratch::default());
+        let found = knn::nearest(&PointBuckets::new(&positions), centre, k, &mut knn::Scratch::default());
         prop_assert_eq!(found, slow_nearest(&positions, centre, k));
     }
 

@@ -7,6 +7,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::matrix::Matrix;
+use crate::square_matrix::dot;
 
 /// Dimensions of the subspace.
 const SUBSPACE_DIM: usize = PROJECTED_DIM - 1;
@@ -61,7 +62,7 @@ impl Subspace {
             Arch::new().dispatch(|| {
                 for row in centred.chunks_exact(width) {
                     for (direction, next) in directions.chunks_exact(width).zip(next.chunks_exact_mut(width)) {
-                        add(next, product(direction, row), row);
+                        add(next, dot(direction, row), row);
                     }
                 }
             });
@@ -100,13 +101,13 @@ fn orthonormalise(directions: &mut [f64], width: usize) {
     for at in 0..directions.len() / width {
         let (earlier, rest) = directions.split_at_mut(at * width);
         let direction = &mut rest[..width];
-        let length = product(direction, direction).sqrt();
+        let length = dot(direction, direction).sqrt();
         for _ in 0..2 {
             for other in earlier.chunks_exact(width) {
-                add(direction, -product(direction, other), other);
+                add(direction, -dot(direction, other), other);
             }
         }
-        let left = product(direction, direction).sqrt();
+        let left = dot(direction, direction).sqrt();
         let factor = if left > 1e-9 * length { 1.0 / left } else { 0.0 };
         direction.iter_mut().for_each(|value| *value *= factor);
     }
@@ -115,18 +116,6 @@ fn orthonormalise(directions: &mut [f64], width: usize) {
 #[inline(always)]
 fn add(to: &mut [f64], factor: f64, addend: &[f64]) {
     to.iter_mut().zip(addend).for_each(|(to, addend)| *to += factor * addend);
-}
-
-/// Inner product in eight fixed lanes.
-#[inline(always)]
-fn product(a: &[f64], b: &[f64]) -> f64 {
-    let mut lanes = [0.0; 8];
-    let (eights_a, rest_a) = a.as_chunks::<8>();
-    let (eights_b, rest_b) = b.as_chunks::<8>();
-    for (a, b) in eights_a.iter().zip(eights_b) {
-        (0..8).for_each(|lane| lanes[lane] += a[lane] * b[lane]);
-    }
-    lanes.iter().sum::<f64>() + rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum::<f64>()
 }
 
 struct Project<'a, I, O> {
@@ -163,7 +152,7 @@ impl<'a, I: Iterator<Item = &'a [f32]>, O: Iterator<Item = &'a mut [f32]>> WithS
                 sums.copy_from_slice(&[a, b, c, d]);
             }
             out.iter_mut().zip(coordinates).for_each(|(out, value)| *out = value as f32);
-            let rest = product(&centred, &centred) - product(&coordinates, &coordinates);
+            let rest = dot(&centred, &centred) - dot(&coordinates, &coordinates);
             // What is no number stays: it stops the pruning.
             out[SUBSPACE_DIM] = if rest < 0.0 { 0.0 } else { rest.sqrt() as f32 };
         }
